@@ -1,0 +1,52 @@
+# `make help` lists what there is. Only Python 3.11 or newer, git and make are needed: everything else goes into .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+SCALE ?= cpu
+
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+CONSTRAINTS = -c constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help train test check lint reproduce-all clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+train: $(VENV)/installed  ## install what is missing, then teach an S5 agent to adapt in context (about 20 minutes)
+	$(VENV)/bin/python -m icrl train experiments/meta_brax.yaml
+
+test: $(VENV)/installed-dev  ## install what is missing, then run the tests
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+check: lint test  ## what CI runs: lint, formatting, types and tests
+
+lint: $(VENV)/installed-dev  ## lint, formatting and types only
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m pyright --pythonpath $(VENV)/bin/python
+
+reproduce-all: $(VENV)/installed  ## train and evaluate every model of every experiment, then report [SCALE=cpu]
+	PYTHON=$(VENV)/bin/python experiments/reproduce_all.sh $(SCALE)
+
+clean:  ## remove .venv and caches; results stay
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are newer than what they were made from, so a changed pyproject.toml or constraints.txt installs again.
+$(VENV)/installed: pyproject.toml constraints.txt $(VENV)/bin/pip
+	@echo "installing icrl and what it needs into $(VENV)"
+	$(PIP) install --quiet --editable . $(CONSTRAINTS)
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/bin/pip
+	@echo "installing icrl, what it needs and the test tools into $(VENV)"
+	$(PIP) install --quiet --editable '.[dev]' $(CONSTRAINTS)
+	@touch $(VENV)/installed $@
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); icrl needs Python 3.11 or newer:" \
+	       "make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)

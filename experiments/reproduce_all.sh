@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Trains and evaluates every model of every experiment at one scale, then makes the tables and figures.
+#     experiments/reproduce_all.sh [smoke|cpu|paper]        or: make reproduce-all [SCALE=cpu]
+# Run it again to resume: finished runs are not trained twice. A failure does not stop the rest; the end names it.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+scale=${1:-cpu}
+icrl=("${PYTHON:-python}" -m icrl)
+failed=()
+
+attempt() {  # runs icrl with the arguments; remembers a failure; an interruption (130) ends everything
+    echo "icrl $*" >&2
+    "${icrl[@]}" "$@"
+    local code=$?
+    ((code == 130)) && exit 130
+    ((code == 0)) || failed+=("icrl $* (exit code $code)")
+    return $code
+}
+
+models_of() {
+    "${icrl[0]}" -c 'import sys, yaml; print(*yaml.safe_load(open(sys.argv[1]))["models"], sep="\n")' "$1"
+}
+
+for spec in experiments/*.yaml; do
+    for model in $(models_of "$spec"); do
+        attempt train "$spec" --model "$model" --scale "$scale" &&
+            attempt evaluate "$spec" --model "$model" --scale "$scale"
+    done
+done
+attempt report
+
+if ((${#failed[@]})); then
+    printf 'failed:\n' >&2
+    printf '  %s\n' "${failed[@]}" >&2
+    exit 1
+fi

@@ -1,0 +1,326 @@
+"""The command line: one verb a function of `icrl.commands`, one place that turns failures into exit codes.
+
+A command is imported when its verb runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import tempfile
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from icrl import __version__
+from icrl.errors import IcrlError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _count(text: str) -> int:
+    return _whole_number(text, least=1, most=2**31 - 1)
+
+
+def _seed(text: str) -> int:
+    return _whole_number(text, least=0, most=2**32 - 1)
+
+
+def _whole_number(text: str, *, least: int, most: int) -> int:
+    """The number that an option's text is. Raises Typer's usage error if it is none in that range."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = None
+    if number is None or not least <= number <= most:
+        raise typer.BadParameter(f"got {text!r}; expected a whole number from {least} to {most}")
+    return number
+
+
+Spec = Annotated[
+    str,
+    typer.Argument(metavar="SPEC", help="Path of a YAML spec, or the name of a shipped one (meta_brax)."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY.PATH=VALUE", help="Fields of the spec to change, values in YAML."),
+]
+Model = Annotated[
+    str | None, typer.Option(metavar="NAME", help="One of the spec's models.  [default: the spec's]")
+]
+Scale = Annotated[
+    str | None, typer.Option(metavar="smoke|cpu|paper", help="Size of the experiment.  [default: cpu]")
+]
+Seed = Annotated[
+    int | None, typer.Option(parser=_seed, metavar="N", help="Seed of every draw.  [default: the spec's]")
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write.  [default: below results/]")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of a failure.")]
+
+
+def main() -> None:
+    """Runs the command line and ends the process with the exit code of the command contract."""
+    app(prog_name="icrl")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"icrl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def icrl(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """In-context reinforcement learning with structured state space models.
+
+    \b
+    icrl train meta_brax              teach an agent to adapt to randomly projected tasks
+    icrl evaluate meta_brax           how it adapts to projections and tasks it has never seen
+    icrl benchmark --seq-len sweep    how the cost of each sequence model grows with its context
+    icrl report                       tables and figures from the recorded results
+    """
+
+
+@app.command()
+def train(
+    spec: Spec,
+    overrides: Overrides = None,
+    model: Model = None,
+    seed: Seed = None,
+    num_seeds: Annotated[
+        int | None,
+        typer.Option(
+            parser=_count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"
+        ),
+    ] = None,
+    scale: Scale = None,
+    out: Out = None,
+    wandb: Annotated[
+        Literal["offline", "online", "disabled"] | None,
+        typer.Option(
+            help="Weights & Biases mode; offline needs no account.  [default: offline]", show_default=False
+        ),
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Train the agents of a spec. The same command again resumes where it stopped.
+
+    \b
+    icrl train meta_brax
+    icrl train experiments/meta_brax.yaml --model gru --num-seeds 3
+    icrl train meta_brax --scale smoke learner.learning_rate=1e-3 --out /tmp/run
+    """
+    with _command("train", verbose):
+        with _quiet_imports():
+            from icrl.commands.train import train as run
+        run(
+            spec,
+            model=model,
+            seed=seed,
+            num_seeds=num_seeds,
+            scale=scale,
+            out=out,
+            wandb=wandb,
+            overrides=overrides or [],
+        )
+
+
+@app.command()
+def evaluate(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPEC|RUN_DIR|CHECKPOINT",
+            help="A spec (its newest run is taken), a run directory or a checkpoint.",
+        ),
+    ],
+    overrides: Overrides = None,
+    model: Model = None,
+    seed: Seed = None,
+    scale: Scale = None,
+    tasks: Annotated[
+        Literal["train", "held_out", "all"], typer.Option(help="Which tasks of the spec.")
+    ] = "all",
+    episodes: Annotated[
+        int | None, typer.Option(parser=_count, metavar="N", help="Episodes a task.  [default: the spec's]")
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            parser=_count,
+            metavar="N",
+            help="Trials an episode; may exceed training's.  [default: the spec's]",
+        ),
+    ] = None,
+    references: Annotated[
+        bool,
+        typer.Option(
+            "--references", help="Regenerate the spec's random, do-nothing and specialist lines instead."
+        ),
+    ] = False,
+    out: Out = None,
+    verbose: Verbose = False,
+) -> None:
+    """Measure how trained agents adapt.
+
+    No gradient step is taken; projections and held-out tasks are ones that the agents have not seen.
+
+    \b
+    icrl evaluate meta_brax
+    icrl evaluate results/runs/meta_brax/cpu/s5-0 --tasks held_out --trials 8
+    icrl evaluate meta_brax --references
+    """
+    with _command("evaluate", verbose):
+        with _quiet_imports():
+            from icrl.commands.evaluate import evaluate as run
+        run(
+            target,
+            model=model,
+            seed=seed,
+            scale=scale,
+            tasks=tasks,
+            episodes=episodes,
+            trials=trials,
+            references=references,
+            out=out,
+            overrides=overrides or [],
+        )
+
+
+@app.command()
+def benchmark(
+    spec: Annotated[
+        str | None, typer.Argument(metavar="SPEC", help="Spec whose sizes are measured.  [default: none]")
+    ] = None,
+    *,
+    seq_len: Annotated[
+        str,
+        typer.Option(metavar="sweep|N[,N...]", help="Context lengths in steps, or all of the recorded ones."),
+    ],
+    models: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Sequence models to measure.  [default: all]")
+    ] = None,
+    out: Out = None,
+    verbose: Verbose = False,
+) -> None:
+    """Time each sequence model against its context.
+
+    Both acting and learning are measured, for every context length asked for.
+
+    \b
+    icrl benchmark --seq-len sweep
+    icrl benchmark meta_brax --seq-len 128,1024 --models s5,gru
+    """
+    with _command("benchmark", verbose):
+        with _quiet_imports():
+            from icrl.commands.benchmark import benchmark as run
+        run(spec, seq_len=seq_len, models=models.split(",") if models else None, out=out)
+
+
+@app.command()
+def report(
+    results: Annotated[
+        Path | None,
+        typer.Argument(metavar="RESULTS_DIR", help="Folder of records.  [default: results]"),
+    ] = None,
+    out: Out = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make tables and figures from recorded results.
+
+    Nothing is trained or evaluated.
+
+    \b
+    icrl report
+    icrl report results --out /tmp/figures
+    """
+    with _command("report", verbose):
+        with _quiet_imports():
+            from icrl.commands.report import report as run
+        run(results, out=out)
+
+
+@contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Keeps off the screen what packages say about themselves on import, and what Brax warns of later.
+
+    MuJoCo prints that the optional package `warp` is missing to stdout, which belongs to the results.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA: errors only
+    warnings.filterwarnings("ignore", module=r"(brax|mujoco|jaxopt|flax|orbax)(\.|$)")
+    with redirect_stdout(io.StringIO()):
+        yield
+
+
+@contextmanager
+def _command(verb: str, verbose: bool) -> Iterator[None]:
+    """The error policy: whatever goes wrong inside becomes a message on stderr and an exit code.
+
+    0: done; 2: the user's mistake; 1: a failure of the machine or of ours; 130: interrupted.
+    """
+    try:
+        yield
+        return
+    except KeyboardInterrupt:
+        message, exit_code = "interrupted", 130
+    except BrokenPipeError:
+        raise  # the reader of stdout left, as in `icrl report | head`: Typer ends quietly
+    except IcrlError as error:
+        message, exit_code = str(error), error.exit_code
+    except Exception as error:
+        message, exit_code = _machine_failure(error) or _our_failure(error, verb, verbose), 1
+    if verbose:
+        traceback.print_exc()
+    message = "".join(f"\n  {line}" for line in message.splitlines()) if "\n" in message else f" {message}"
+    typer.echo(f"icrl {verb}:{message}", err=True)
+    raise typer.Exit(exit_code)
+
+
+def _machine_failure(error: Exception) -> str | None:
+    """What to do about a machine without space or memory; None for any other error."""
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return (
+            "out of memory; lower the number of rows, the rollout's length or the model's width "
+            "(key.path=value after the spec), or choose a smaller --scale"
+        )
+    if not isinstance(error, OSError):
+        return None
+    where = error.filename or "the output folder"
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"{where}: no space left on the disk; free some, or choose another folder with --out"
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return f"{where}: cannot be written ({error.strerror}); choose another folder with --out"
+    return None
+
+
+def _our_failure(error: Exception, verb: str, verbose: bool) -> str:
+    """A short account of an unexpected error; its traceback is kept in a file unless it is printed anyway."""
+    summary = " ".join(f"{type(error).__name__}: {error}".split())
+    message = summary if len(summary) <= 400 else f"{summary[:400]}..."
+    if verbose:
+        return message
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix=f"icrl-{verb}-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return f"{message}\n--verbose prints the traceback"
+    return f"{message}\nthe traceback is in {file.name}; --verbose prints it"

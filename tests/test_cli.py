@@ -1,0 +1,251 @@
+"""The command line: what each verb hands to its command, and what every failure becomes."""
+
+import errno
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import icrl
+from icrl.cli import app
+from icrl.errors import MachineError, SpecError, UserError
+
+VERBS = ("train", "evaluate", "benchmark", "report")
+REQUIRED = {
+    "train": ["some.yaml"],
+    "evaluate": ["some.yaml"],
+    "benchmark": ["--seq-len", "sweep"],
+    "report": [],
+}
+
+
+class Commands:
+    """Stands in for the modules of `icrl.commands`: records every call, raises `error` if there is one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self.error: BaseException | None = None
+        for verb in VERBS:
+            module = ModuleType(f"icrl.commands.{verb}")
+            setattr(module, verb, self._call)
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def _call(self, *arguments: Any, **options: Any) -> None:
+        self.calls.append((arguments, options))
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    return Commands(monkeypatch)
+
+
+def run(*arguments: str) -> Result:
+    with warnings.catch_warnings():  # a verb silences third-party warnings for its whole process
+        return CliRunner().invoke(app, arguments, prog_name="icrl")
+
+
+def run_failing(commands: Commands, error: BaseException, *options: str) -> Result:
+    commands.error = error
+    return run("train", "some.yaml", *options)
+
+
+def test_train_hands_over_every_argument(commands: Commands):
+    done = run(
+        "train", "a.yaml", "learner.learning_rate=1e-3", "--model", "gru", "--seed", "3", "--num-seeds", "2",
+        "--scale", "smoke", "--out", "there", "--wandb", "disabled", "environment.train=[a,b]",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    options = {
+        "model": "gru",
+        "seed": 3,
+        "num_seeds": 2,
+        "scale": "smoke",
+        "out": Path("there"),
+        "wandb": "disabled",
+    }
+    overrides = ["learner.learning_rate=1e-3", "environment.train=[a,b]"]
+    assert commands.calls == [(("a.yaml",), {**options, "overrides": overrides})]
+
+
+def test_evaluate_hands_over_every_argument(commands: Commands):
+    done = run(
+        "evaluate", "runs/s5", "--model", "s5", "--seed", "0", "--scale", "cpu", "--tasks", "held_out",
+        "--episodes", "8", "--trials", "6", "--references", "--out", "there", "evaluation.greedy=true",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    options = {"model": "s5", "seed": 0, "scale": "cpu", "tasks": "held_out", "episodes": 8, "trials": 6}
+    rest = {"references": True, "out": Path("there"), "overrides": ["evaluation.greedy=true"]}
+    assert commands.calls == [(("runs/s5",), {**options, **rest})]
+
+
+def test_benchmark_and_report_hand_over_every_argument(commands: Commands):
+    assert (
+        run("benchmark", "a.yaml", "--seq-len", "128,256", "--models", "s5,gru", "--out", "there").exit_code
+        == 0
+    )
+    assert run("report", "results", "--out", "there").exit_code == 0
+    out = Path("there")
+    assert commands.calls == [
+        (("a.yaml",), {"seq_len": "128,256", "models": ["s5", "gru"], "out": out}),
+        ((Path("results"),), {"out": out}),
+    ]
+
+
+def test_what_is_not_given_is_left_to_the_command(commands: Commands):
+    for verb in VERBS:
+        assert run(verb, *REQUIRED[verb]).exit_code == 0
+    train, evaluate, benchmark, report = commands.calls
+    nothing = {"model": None, "seed": None, "scale": None, "out": None, "overrides": []}
+    assert train == (("some.yaml",), {**nothing, "num_seeds": None, "wandb": None})
+    ask = {"tasks": "all", "episodes": None, "trials": None, "references": False}
+    assert evaluate == (("some.yaml",), {**nothing, **ask})
+    assert benchmark == ((None,), {"seq_len": "sweep", "models": None, "out": None})
+    assert report == ((None,), {"out": None})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["train"], "Missing argument"),
+        (["tarin", "some.yaml"], "No such command 'tarin'"),
+        (["train", "some.yaml", "--sed", "1"], "No such option: --sed"),
+        (["train", "some.yaml", "--seed", "1.5"], "'--seed': got '1.5'; expected a whole number"),
+        (["train", "some.yaml", "--num-seeds", "0"], "got '0'; expected a whole number from 1"),
+        (["train", "some.yaml", "--wandb", "onlin"], "'onlin' is not one of 'offline', 'online', 'disabled'"),
+        (["evaluate", "some.yaml", "--tasks", "test"], "'test' is not one of 'train', 'held_out', 'all'"),
+        (["evaluate", "some.yaml", "--trials", "0"], "got '0'; expected a whole number from 1"),
+        (["evaluate", "some.yaml", "--episodes", "9999999999"], "got '9999999999'; expected a whole number"),
+        (["benchmark"], "Missing option '--seq-len'"),
+    ],
+)
+def test_a_mistyped_command_is_the_users_mistake(commands: Commands, arguments: list[str], complaint: str):
+    done = run(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert complaint in done.stderr
+    assert commands.calls == []
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "message"),
+    [
+        (UserError("no run in there"), 2, "icrl train: no run in there\n"),
+        (MachineError("no space left in there"), 1, "icrl train: no space left in there\n"),
+        (SpecError.of("seed", got="x", expected="int"), 2, "icrl train: seed: got 'x'; expected int\n"),
+        (KeyboardInterrupt(), 130, "icrl train: interrupted\n"),
+    ],
+)
+def test_an_expected_failure_is_one_message_and_its_exit_code(
+    commands: Commands, error: BaseException, exit_code: int, message: str
+):
+    done = run_failing(commands, error)
+    assert (done.exit_code, done.stdout, done.stderr) == (exit_code, "", message)
+
+
+def test_several_mistakes_stand_one_below_the_other(commands: Commands):
+    error = SpecError(
+        [*SpecError.of("a", got=1, expected="2").problems, *SpecError.of("b", got=3, expected="4").problems]
+    )
+    done = run_failing(commands, error)
+    assert done.stderr == "icrl train:\n  a: got 1; expected 2\n  b: got 3; expected 4\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "parts"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a"), ["runs/a", "no space left", "--out"]),
+        (
+            OSError(errno.EROFS, "Read-only file system", "runs/a"),
+            ["runs/a", "Read-only file system", "--out"],
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "runs/a"),
+            ["runs/a", "Permission denied", "--out"],
+        ),
+        (MemoryError(), ["out of memory", "rows", "--scale"]),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes"),
+            ["out of memory", "rows", "--scale"],
+        ),
+    ],
+)
+def test_a_failure_of_the_machine_says_what_to_do(commands: Commands, error: Exception, parts: list[str]):
+    done = run_failing(commands, error)
+    assert done.exit_code == 1
+    assert [part for part in parts if part not in done.stderr] == []
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_our_own_failure_keeps_its_traceback_in_a_file(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    done = run_failing(commands, ZeroDivisionError("by zero"))
+    (kept,) = tmp_path.iterdir()
+    assert done.exit_code == 1
+    assert "ZeroDivisionError: by zero" in done.stderr
+    assert str(kept) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Traceback" in kept.read_text()
+
+
+def test_our_own_failure_is_told_where_no_file_can_be_written(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    done = run_failing(commands, ZeroDivisionError("by zero"))
+    assert done.exit_code == 1
+    assert "ZeroDivisionError: by zero\n  --verbose prints the traceback" in done.stderr
+
+
+@pytest.mark.parametrize(("error", "exit_code"), [(UserError("mine"), 2), (ZeroDivisionError("ours"), 1)])
+def test_verbose_prints_the_traceback(commands: Commands, error: Exception, exit_code: int):
+    done = run_failing(commands, error, "--verbose")
+    assert done.exit_code == exit_code
+    assert "Traceback" in done.stderr
+    assert done.stderr.endswith(f"{error}\n")
+
+
+def test_what_packages_print_on_import_stays_off_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "icrl.commands", package := ModuleType("icrl.commands"))
+    package.__path__ = [str(tmp_path)]
+    source = "print('noise')\ndef report(results, *, out):\n    print('result')\n"
+    (tmp_path / "report.py").write_text(source)
+    monkeypatch.delitem(sys.modules, "icrl.commands.report", raising=False)
+    done = run("report")
+    monkeypatch.delitem(sys.modules, "icrl.commands.report")
+    assert (done.exit_code, done.stdout) == (0, "result\n")
+
+
+def test_version():
+    done = run("--version")
+    assert (done.exit_code, done.stdout) == (0, f"icrl {icrl.__version__}\n")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_examples(verb: str):
+    done = run(verb, "--help")
+    assert done.exit_code == 0
+    assert f"\n  icrl {verb}" in done.stdout
+
+
+def test_help_answers_within_a_second():
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "icrl", "train", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 1.0
+
+
+def test_a_reader_that_leaves_early_is_no_failure(commands: Commands):
+    done = run_failing(commands, BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    assert done.exit_code == 1
+    assert done.stderr == ""
