@@ -46,7 +46,7 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/bin/pip
 	@touch $(VENV)/installed $@
 
 $(VENV)/bin/pip:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); icrl needs Python 3.11 or newer:" \
-	       "make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "$(PYTHON): got $$($(PYTHON) --version 2>/dev/null || echo no such program); expected Python 3.11 or newer;" \
+	       "name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)

@@ -9,21 +9,22 @@ scale=${1:-cpu}
 icrl=("${PYTHON:-python}" -m icrl)
 failed=()
 
-attempt() {  # runs icrl with the arguments; remembers a failure; an interruption (130) ends everything
+attempt() {  # runs icrl with these arguments and remembers a failure; an interruption (130) ends everything
+    local code=0
     echo "icrl $*" >&2
-    "${icrl[@]}" "$@"
-    local code=$?
+    "${icrl[@]}" "$@" || code=$?
     ((code == 130)) && exit 130
     ((code == 0)) || failed+=("icrl $* (exit code $code)")
     return $code
 }
 
 models_of() {
-    "${icrl[0]}" -c 'import sys, yaml; print(*yaml.safe_load(open(sys.argv[1]))["models"], sep="\n")' "$1"
+    "${icrl[0]}" -c 'import sys, yaml; print(*yaml.safe_load(open(sys.argv[1]))["models"])' "$1"
 }
 
 for spec in experiments/*.yaml; do
-    for model in $(models_of "$spec"); do
+    models=$(models_of "$spec") || failed+=("$spec (names no models)")
+    for model in $models; do
         attempt train "$spec" --model "$model" --scale "$scale" &&
             attempt evaluate "$spec" --model "$model" --scale "$scale"
     done

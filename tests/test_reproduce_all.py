@@ -1,0 +1,83 @@
+"""`make reproduce-all` goes through every model of every experiment, past failures but not past an interruption."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "experiments" / "reproduce_all.sh"
+
+STAND_IN = f"""#!/bin/sh
+# Python that lists the models for real, but of `icrl` only notes the arguments. EXIT_CODE ends commands with FAILING.
+if [ "$1" = -c ]; then exec {sys.executable} "$@"; fi
+shift 2
+echo "$*"
+case "$*" in *"$FAILING"*) exit "$EXIT_CODE" ;; esac
+"""
+
+Reproduce = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def reproduce(tmp_path: Path) -> Reproduce:
+    """Runs the script on two experiments with a stand-in for Python."""
+    (tmp_path / "experiments").mkdir()
+    shutil.copy(SCRIPT, tmp_path / "experiments")
+    (tmp_path / "experiments" / "a.yaml").write_text("models: {s5: {}, gru: {}}\n")
+    (tmp_path / "experiments" / "b.yaml").write_text("models: {s5: {}}\n")
+    python = tmp_path / "python"
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+
+    def run(
+        *arguments: str, failing: str = "nothing", exit_code: int = 1
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {"PYTHON": str(python), "FAILING": failing, "EXIT_CODE": str(exit_code)}
+        script = tmp_path / "experiments" / SCRIPT.name
+        command = [str(script), *arguments]
+        return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+
+    return run
+
+
+A_S5 = [
+    "train experiments/a.yaml --model s5 --scale cpu",
+    "evaluate experiments/a.yaml --model s5 --scale cpu",
+]
+A_GRU = [line.replace("s5", "gru") for line in A_S5]
+B_S5 = [line.replace("a.yaml", "b.yaml") for line in A_S5]
+
+
+def test_every_model_of_every_experiment_is_trained_and_evaluated_then_reported(reproduce: Reproduce):
+    done = reproduce()
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [*A_S5, *A_GRU, *B_S5, "report"]
+
+
+def test_the_scale_is_passed_on(reproduce: Reproduce):
+    assert reproduce("smoke").stdout == reproduce().stdout.replace("cpu", "smoke")
+
+
+def test_a_failure_does_not_stop_the_rest_and_is_named_at_the_end(reproduce: Reproduce):
+    done = reproduce(failing="train experiments/a.yaml --model gru", exit_code=2)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [*A_S5, A_GRU[0], *B_S5, "report"]
+    assert done.stderr.endswith(f"failed:\n  icrl {A_GRU[0]} (exit code 2)\n")
+
+
+def test_a_spec_without_models_is_named_at_the_end(reproduce: Reproduce, tmp_path: Path):
+    (tmp_path / "experiments" / "a.yaml").write_text("seed: 0\n")
+    done = reproduce()
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [*B_S5, "report"]
+    assert done.stderr.endswith("failed:\n  experiments/a.yaml (names no models)\n")
+
+
+def test_an_interruption_ends_everything(reproduce: Reproduce):
+    done = reproduce(failing="evaluate experiments/a.yaml", exit_code=130)
+    assert done.returncode == 130
+    assert done.stdout.splitlines() == A_S5
