@@ -1,0 +1,1 @@
+"""Specs: from YAML to frozen dataclasses, and the experiment that they compose."""

@@ -1,0 +1,86 @@
+"""Reading YAML strictly: whatever PyYAML would let pass or report in its own way becomes a `SpecError`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from icrl.errors import Problem, SpecError, did_you_mean
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises SpecError if the file is missing, unreadable, not valid YAML, empty or no mapping, or repeats keys.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError([_unreadable(path, error)]) from error
+    data = load_yaml(text, where=str(path), expected="a mapping")
+    if not isinstance(data, dict):
+        raise SpecError.of(str(path), got=data, expected="a mapping")
+    return data
+
+
+def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
+    advice = ""
+    match error:
+        case FileNotFoundError():
+            got = "no such file"
+            advice = did_you_mean(path.name, [neighbour.name for neighbour in path.parent.glob("*.yaml")])
+        case IsADirectoryError():
+            got = "a directory"
+        case UnicodeDecodeError():
+            got = "a binary file"
+        case _:
+            got = f"a file that cannot be read ({error.strerror})"
+    return Problem(str(path), got, "a YAML file", advice)
+
+
+def load_yaml(text: str, where: str, expected: str) -> Any:
+    """The value that YAML `text` holds; `where` it comes from and what was `expected` are for the messages.
+
+    Raises SpecError if `text` is not valid YAML, is empty, or repeats keys.
+    """
+    try:
+        loader = _Loader(text, where)
+        node = loader.get_single_node()
+        value = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        line = f" on line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        raise SpecError([Problem(where, f"a mistake{line} ({reason})", "valid YAML")]) from error
+    except (yaml.YAMLError, ValueError) as error:  # a control character; a date such as 2020-99-99
+        reason = str(error).splitlines()[0]
+        raise SpecError([Problem(where, f"a mistake ({reason})", "valid YAML")]) from error
+    if node is None:
+        raise SpecError([Problem(where, "nothing", expected)])
+    if loader.problems:
+        raise SpecError(loader.problems)
+    return value
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also notes repeated keys: PyYAML alone would silently keep the last."""
+
+    def __init__(self, text: str, where: str) -> None:
+        super().__init__(text)
+        self.where = where
+        self.problems: list[Problem] = []
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """The next mapping in the text, as PyYAML represents it."""
+        node = super().compose_mapping_node(anchor)
+        lines = defaultdict(list)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                lines[key.tag, key.value].append(str(key.start_mark.line + 1))
+        for (_, name), repeats in lines.items():
+            if len(repeats) > 1:
+                got = f"'{name}' on lines {' and '.join(repeats)}"
+                self.problems.append(Problem(self.where, got, "each key once"))
+        return node
