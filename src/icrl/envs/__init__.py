@@ -1,0 +1,1 @@
+"""Environments: tasks, trials and episodes, projections, batches of rows."""

@@ -1,0 +1,98 @@
+"""Many environments in one batch, rows bound to tasks.
+
+A ``lax.switch`` under ``vmap`` would run every environment for every row. Here each environment steps only its own
+rows, so no physics is wasted and tasks are sampled exactly uniformly (docs/decisions.md compares this with the
+paper's redrawing of the environment at every episode).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from icrl.envs.spaces import Space
+from icrl.envs.trial import Episodes, EpisodeState
+from icrl.errors import UserError
+from icrl.types import Key, Timestep
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Rows of several `Episodes`, side by side. All must agree on observation size and action space.
+
+    Raises:
+        UserError: ``num_rows`` is not a multiple of the number of tasks.
+    """
+
+    members: tuple[Episodes, ...]
+    num_rows: int
+
+    def __post_init__(self) -> None:
+        if self.num_rows < 1 or self.num_rows % len(self.tasks):
+            raise UserError(
+                f"rows: got {self.num_rows}; expected a multiple of the {len(self.tasks)} tasks "
+                f"({', '.join(self.tasks)}), so that every task has the same number of rows"
+            )
+        assert len({(member.observation_size, member.action_space) for member in self.members}) == 1
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of all tasks; `row_task` indexes this tuple."""
+        return tuple(task for member in self.members for task in member.tasks)
+
+    @property
+    def row_task(self) -> np.ndarray:
+        """``[B]`` int: the task each row is bound to."""
+        return np.repeat(np.arange(len(self.tasks)), self.num_rows // len(self.tasks))
+
+    @property
+    def observation_size(self) -> int:
+        """Length of the vector the agent sees."""
+        return self.members[0].observation_size
+
+    @property
+    def action_space(self) -> Space:
+        """What `step` accepts, per row."""
+        return self.members[0].action_space
+
+    @property
+    def trials_per_episode(self) -> int:
+        """Trials of one task in a row."""
+        return self.members[0].trials_per_episode
+
+    @property
+    def episode_steps(self) -> int:
+        """Most env steps an episode can last."""
+        return self.members[0].trial_steps * self.trials_per_episode
+
+    def reset(self, *, key: Key) -> tuple[tuple[EpisodeState, ...], Timestep]:
+        """Starts an episode on every row."""
+        rows_each = self.num_rows // len(self.tasks)
+        started = [
+            member.reset(jnp.repeat(jnp.arange(len(member.tasks)), rows_each), key=member_key)
+            for member, member_key in zip(self.members, jax.random.split(key, len(self.members)), strict=True)
+        ]
+        return tuple(state for state, _ in started), _join([timestep for _, timestep in started])
+
+    def step(
+        self, states: tuple[EpisodeState, ...], action: jax.Array, *, key: Key
+    ) -> tuple[tuple[EpisodeState, ...], Timestep]:
+        """Takes ``action`` ``[B, ...]`` on every row."""
+        bounds = np.cumsum([state.step.shape[0] for state in states])[:-1]
+        stepped = [
+            member.step(state, member_action, key=member_key)
+            for member, state, member_action, member_key in zip(
+                self.members,
+                states,
+                jnp.split(action, bounds),
+                jax.random.split(key, len(self.members)),
+                strict=True,
+            )
+        ]
+        return tuple(state for state, _ in stepped), _join([timestep for _, timestep in stepped])
+
+
+def _join(timesteps: Sequence[Timestep]) -> Timestep:
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *timesteps)

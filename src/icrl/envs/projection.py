@@ -1,0 +1,121 @@
+"""Random linear projections of observations and actions: what hides the task from the agent (paper, algorithm 1).
+
+The agent sees ``M_o x`` of size O and acts with a vector of size A, of which the environment receives ``M_a a``.
+Both matrices are drawn with the task and fixed for the episode. The paper does not give their distribution; the
+choices here form a ladder of difficulty, easiest first:
+
+    identity            no projection: x is padded with zeros to O, the first coordinates of a are used
+    sign                identity with every coordinate's sign drawn at random
+    signed_permutation  sign, and the coordinates land on a random subset of the O (or A) slots
+    orthogonal          a random isometry: uniformly drawn orthonormal columns (rows, for actions)
+    gaussian            independent normal entries (the paper's wording, "random linear projection")
+
+Scales keep a unit-size input at unit size: ``E|M_o x|^2 / O = |x|^2 / n`` for the Gaussian observation matrix, entries
+``N(0, 1/n)`` with n the environment's size; ``E (M_a a)_i^2 = |a|^2 / A``, entries ``N(0, 1/A)``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+
+from icrl.envs.environment import Environment
+from icrl.envs.spaces import Continuous
+from icrl.errors import UserError
+from icrl.types import Key, PyTree, Transition
+
+Rung = Literal["identity", "sign", "signed_permutation", "orthogonal", "gaussian"]
+RUNGS: tuple[Rung, ...] = get_args(Rung)
+
+
+def sample_embedding(rung: Rung, outer: int, inner: int, *, key: Key) -> jax.Array:
+    """Draws a matrix ``[outer, inner]`` that embeds ``inner`` coordinates into ``outer`` slots.
+
+    For the Gaussian rung entries have variance ``1 / inner``; every other rung has orthonormal columns and needs
+    ``outer >= inner``.
+    """
+    if rung == "gaussian":
+        return jax.random.normal(key, (outer, inner)) / jnp.sqrt(inner)
+    identity = jnp.eye(outer, inner)
+    if rung == "identity":
+        return identity
+    if rung == "orthogonal":
+        return jax.random.orthogonal(key, outer)[:, :inner]
+    sign_key, order_key = jax.random.split(key)
+    signed = identity * jax.random.rademacher(sign_key, (inner,), dtype=jnp.float32)
+    if rung == "sign":
+        return signed
+    return signed[jax.random.permutation(order_key, outer)]
+
+
+class ProjectedTask(NamedTuple):
+    """A task and the pair of matrices it is seen through."""
+
+    inner: PyTree
+    observation_matrix: jax.Array  # M_o [O, n]
+    action_matrix: jax.Array  # M_a [m, A]
+
+
+@dataclass(frozen=True)
+class Projected(Environment):
+    """Any continuous-control environment, seen through random projections.
+
+    Raises:
+        UserError: a rung other than ``gaussian`` cannot embed the environment's sizes into the agent's.
+    """
+
+    inner: Environment
+    observation_size: int
+    action_size: int
+    observation_rung: Rung = "gaussian"
+    action_rung: Rung = "gaussian"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inner.action_space, Continuous):
+            raise TypeError("projected actions need a continuous action space")
+        for what, rung, outer, inner in (
+            ("observation", self.observation_rung, self.observation_size, self.inner.observation_size),
+            ("action", self.action_rung, self.action_size, self.inner.action_space.size),
+        ):
+            if rung != "gaussian" and outer < inner:
+                raise UserError(
+                    f"environment.projection.{what}_size: got {outer}; expected at least {inner}, the {what} size of "
+                    f"{', '.join(self.inner.tasks)}; raise it, or choose the gaussian rung"
+                )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.inner.tasks
+
+    @property
+    def action_space(self) -> Continuous:  # type: ignore[override]
+        return Continuous(self.action_size)
+
+    def sample_task(self, index: jax.Array, *, key: Key) -> ProjectedTask:
+        """Draws the inner task and both matrices, independently."""
+        inner_key, observation_key, action_key = jax.random.split(key, 3)
+        embed_action = sample_embedding(
+            self.action_rung, self.action_size, self.inner.action_space.size, key=action_key
+        )
+        if self.action_rung == "gaussian":  # entries N(0, 1/A): unit-variance actions stay unit-variance
+            embed_action *= jnp.sqrt(self.inner.action_space.size / self.action_size)
+        return ProjectedTask(
+            self.inner.sample_task(index, key=inner_key),
+            sample_embedding(
+                self.observation_rung, self.observation_size, self.inner.observation_size, key=observation_key
+            ),
+            embed_action.T,
+        )
+
+    def reset(self, task: ProjectedTask, *, key: Key) -> tuple[PyTree, jax.Array]:
+        """Resets the inner environment; gives ``M_o x``."""
+        state, observation = self.inner.reset(task.inner, key=key)
+        return state, task.observation_matrix @ observation
+
+    def step(
+        self, task: ProjectedTask, state: PyTree, action: jax.Array, *, key: Key
+    ) -> tuple[PyTree, Transition]:
+        """Steps the inner environment with ``M_a a``; gives ``M_o x``."""
+        state, transition = self.inner.step(task.inner, state, task.action_matrix @ action, key=key)
+        return state, transition._replace(observation=task.observation_matrix @ transition.observation)

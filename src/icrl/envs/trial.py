@@ -1,0 +1,164 @@
+"""From single-row environments to batches of episodes (paper, algorithm 1; RL^2, arXiv 1611.02779).
+
+An episode is ``trials_per_episode`` trials of one task. At a trial's end the environment is reset for real, by a fresh
+draw; at an episode's end the task is redrawn first. This module alone decides when that happens and raises the flags.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from icrl.envs.environment import Environment
+from icrl.envs.spaces import Continuous, Space
+from icrl.types import Key, PyTree, Timestep, select_rows
+
+
+class EpisodeState(NamedTuple):
+    """Where every row stands in its episode."""
+
+    task_index: jax.Array  # [B] int32: which of the environment's tasks the row is bound to
+    task: PyTree  # drawn parameters, leaves [B, ...]
+    environment: PyTree  # simulator state, leaves [B, ...]
+    step: jax.Array  # [B] int32: steps taken in this trial
+    trial: jax.Array  # [B] int32: trials finished in this episode
+    trial_return: jax.Array  # [B] float32
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Batched episodes over one environment.
+
+    The agent's observation is ``[x, previous reward, trial start, episode start, previous action]``: the reward and
+    the flags as in the paper (its done flag, split in two), the action optional. Previous reward and action survive a
+    trial's start, since they belong to the same context, and are zero at an episode's start.
+    """
+
+    environment: Environment
+    trial_steps: int
+    """Time limit of a trial, in env steps."""
+    trials_per_episode: int
+    observe_action: bool = True
+    """Append the previous (projected) action to the observation."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks rows can be bound to."""
+        return self.environment.tasks
+
+    @property
+    def action_space(self) -> Space:
+        """What `step` accepts, per row."""
+        return self.environment.action_space
+
+    @property
+    def observation_size(self) -> int:
+        """Length of the vector the agent sees."""
+        return self.environment.observation_size + 3 + self.observe_action * self.action_space.size
+
+    def reset(self, task_index: jax.Array, *, key: Key) -> tuple[EpisodeState, Timestep]:
+        """Starts an episode on every row; ``task_index`` ``[B]`` binds rows to tasks for good."""
+        batch = task_index.shape[0]
+        task, environment, x = self._start_episode(task_index, key=key)
+        zeros, false, true = jnp.zeros(batch), jnp.zeros(batch, bool), jnp.ones(batch, bool)
+        count = jnp.zeros(batch, jnp.int32)
+        observation = self._observe(x, zeros, true, true, self._action_features(None, batch))
+        state = EpisodeState(task_index, task, environment, count, count, zeros)
+        return state, Timestep(observation, true, true, zeros, false, false, observation, count, zeros)
+
+    def step(self, state: EpisodeState, action: jax.Array, *, key: Key) -> tuple[EpisodeState, Timestep]:
+        """Takes ``action`` ``[B, A]`` (discrete: ``[B]``) on every row, and resets the rows whose trial it ended."""
+        batch = state.step.shape[0]
+        step_key, restart_key = jax.random.split(key)
+        environment, after = jax.vmap(lambda *row, key: self.environment.step(*row, key=key))(
+            state.task, state.environment, action, key=jax.random.split(step_key, batch)
+        )
+        step = state.step + 1
+        truncated = (step >= self.trial_steps) & ~after.terminated | after.truncated
+        trial_end = after.terminated | truncated
+        episode_end = trial_end & (state.trial + 1 >= self.trials_per_episode)
+
+        task, environment, x = jax.lax.cond(
+            jnp.any(trial_end),
+            lambda: self._restart(
+                state, environment, after.observation, trial_end, episode_end, key=restart_key
+            ),
+            lambda: (state.task, environment, after.observation),
+        )
+
+        trial_return = state.trial_return + after.reward
+        false = jnp.zeros(batch, bool)
+        features = self._action_features(action, batch)
+        timestep = Timestep(
+            observation=self._observe(
+                x,
+                jnp.where(episode_end, 0.0, after.reward),
+                trial_end,
+                episode_end,
+                jnp.where(episode_end[:, None], 0.0, features),
+            ),
+            episode_start=episode_end,
+            trial_start=trial_end,
+            reward=after.reward,
+            terminated=after.terminated,
+            truncated=truncated,
+            final_observation=self._observe(after.observation, after.reward, false, false, features),
+            trial=state.trial,
+            trial_return=trial_return,
+        )
+        state = EpisodeState(
+            state.task_index,
+            task,
+            environment,
+            jnp.where(trial_end, 0, step),
+            jnp.where(episode_end, 0, state.trial + trial_end),
+            jnp.where(trial_end, 0.0, trial_return),
+        )
+        return state, timestep
+
+    def _start_episode(self, task_index: jax.Array, *, key: Key) -> tuple[PyTree, PyTree, jax.Array]:
+        task_key, reset_key = jax.random.split(key)
+        task = jax.vmap(lambda index, key: self.environment.sample_task(index, key=key))(
+            task_index, jax.random.split(task_key, task_index.shape[0])
+        )
+        return task, *self._start_trial(task, task_index.shape[0], key=reset_key)
+
+    def _start_trial(self, task: PyTree, batch: int, *, key: Key) -> tuple[PyTree, jax.Array]:
+        return jax.vmap(lambda task, key: self.environment.reset(task, key=key))(
+            task, jax.random.split(key, batch)
+        )
+
+    def _restart(
+        self,
+        state: EpisodeState,
+        environment: PyTree,
+        x: jax.Array,
+        trial_end: jax.Array,
+        episode_end: jax.Array,
+        *,
+        key: Key,
+    ) -> tuple[PyTree, PyTree, jax.Array]:
+        task_key, trial_key = jax.random.split(key)
+        task = jax.lax.cond(
+            jnp.any(episode_end),
+            lambda: select_rows(
+                episode_end, self._start_episode(state.task_index, key=task_key)[0], state.task
+            ),
+            lambda: state.task,
+        )
+        fresh = self._start_trial(task, trial_end.shape[0], key=trial_key)
+        return task, *select_rows(trial_end, fresh, (environment, x))
+
+    def _observe(self, x, reward, trial_start, episode_start, action_features) -> jax.Array:
+        scalars = jnp.stack([reward, trial_start, episode_start], axis=-1, dtype=jnp.float32)
+        return jnp.concatenate([x, scalars, action_features], axis=-1)
+
+    def _action_features(self, action: jax.Array | None, batch: int) -> jax.Array:
+        if not self.observe_action:
+            return jnp.zeros((batch, 0))
+        if action is None:
+            return jnp.zeros((batch, self.action_space.size))
+        if isinstance(self.action_space, Continuous):
+            return jnp.clip(action, -3.0, 3.0)
+        return jax.nn.one_hot(action, self.action_space.size)

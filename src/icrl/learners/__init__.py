@@ -1,0 +1,1 @@
+"""Learners: pure functions from one learner state to the next."""

@@ -1,0 +1,37 @@
+"""Loss terms and diagnostics of the policy-gradient learners. All give scalars: means over ``[T, B]``."""
+
+import jax
+import jax.numpy as jnp
+
+
+def clipped_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip: float) -> jax.Array:
+    """PPO's clipped objective, negated (arXiv 1707.06347, equation 7)."""
+    ratio = jnp.exp(log_ratio)
+    clipped = jnp.clip(ratio, 1 - clip, 1 + clip)
+    return -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
+
+
+def clipped_value_loss(value: jax.Array, old_value: jax.Array, target: jax.Array, clip: float) -> jax.Array:
+    """Half the squared error, pessimistic about moves beyond ``clip`` from the old value (PPO's reference code)."""
+    moved = old_value + jnp.clip(value - old_value, -clip, clip)
+    return 0.5 * jnp.mean(jnp.maximum(jnp.square(value - target), jnp.square(moved - target)))
+
+
+def approximate_kl(log_ratio: jax.Array) -> jax.Array:
+    """``E[(r - 1) - log r]``: unbiased, never negative (Schulman, "Approximating KL divergence", 2020)."""
+    return jnp.mean(jnp.expm1(log_ratio) - log_ratio)
+
+
+def clip_fraction(log_ratio: jax.Array, clip: float) -> jax.Array:
+    """Share of samples whose ratio left ``[1 - clip, 1 + clip]``."""
+    return jnp.mean(jnp.abs(jnp.expm1(log_ratio)) > clip)
+
+
+def explained_variance(value: jax.Array, target: jax.Array) -> jax.Array:
+    """``1 - Var(target - value) / Var(target)``: 1 is perfect, 0 no better than a constant."""
+    return 1 - jnp.var(target - value) / jnp.maximum(jnp.var(target), 1e-12)
+
+
+def standardize(x: jax.Array) -> jax.Array:
+    """Zero mean, unit standard deviation."""
+    return (x - jnp.mean(x)) / (jnp.std(x) + 1e-8)

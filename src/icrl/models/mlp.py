@@ -1,0 +1,48 @@
+"""The memoryless baseline: what can be achieved without any context."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.linen as nn
+import jax
+
+from icrl.errors import SpecError
+from icrl.models.sequence import SequenceModel
+from icrl.types import PyTree
+
+
+@dataclass(frozen=True)
+class MLPSpec:
+    """A stack of dense layers, applied to every step by itself."""
+
+    kind: Literal["mlp"] = "mlp"
+    width: int = 128
+    num_layers: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("width", "num_layers"):
+            if getattr(self, name) < 1:
+                raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
+
+    def build(self, name: str | None = None) -> "MLP":
+        """The model this describes."""
+        return MLP(self, name=name)
+
+
+class MLP(SequenceModel):
+    """Dense layers with GELU. Its state is empty."""
+
+    spec: MLPSpec
+
+    def initial_state(self, batch: int) -> PyTree:
+        """Nothing to remember."""
+        del batch
+        return ()
+
+    @nn.compact
+    def __call__(self, state: PyTree, x: jax.Array, reset: jax.Array) -> tuple[PyTree, jax.Array]:
+        """See `SequenceModel`."""
+        del reset
+        for index in range(self.spec.num_layers):
+            x = nn.gelu(nn.Dense(self.spec.width, name=f"layer_{index}")(x))
+        return state, x

@@ -1,0 +1,135 @@
+"""GRU and LSTM, with resets inside the sequence.
+
+Input products are taken for the whole sequence at once; only the recurrent product is left to the scan.
+"""
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from icrl.errors import SpecError
+from icrl.models.sequence import SequenceModel
+from icrl.types import PyTree, select_rows
+
+
+@dataclass(frozen=True)
+class RecurrentSpec:
+    """Fields shared by `GRUSpec` and `LSTMSpec`."""
+
+    width: int = 64
+    """H, features per step and size of the hidden state."""
+    num_layers: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("width", "num_layers"):
+            if getattr(self, name) < 1:
+                raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
+
+
+@dataclass(frozen=True)
+class GRUSpec(RecurrentSpec):
+    """Gated recurrent units (arXiv 1406.1078)."""
+
+    kind: Literal["gru"] = "gru"
+
+    def build(self, name: str | None = None) -> SequenceModel:
+        """The model this describes."""
+        return Recurrent(self, GRULayer, num_memories=1, name=name)
+
+
+@dataclass(frozen=True)
+class LSTMSpec(RecurrentSpec):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates)."""
+
+    kind: Literal["lstm"] = "lstm"
+
+    def build(self, name: str | None = None) -> SequenceModel:
+        """The model this describes."""
+        return Recurrent(self, LSTMLayer, num_memories=2, name=name)
+
+
+class Recurrent(SequenceModel):
+    """A stack of recurrent layers. Its state is a tuple of ``[B, H]`` arrays per layer."""
+
+    spec: RecurrentSpec
+    layer: Callable[..., Any]
+    num_memories: int
+
+    def initial_state(self, batch: int) -> PyTree:
+        """Zeros."""
+        one_layer = tuple(jnp.zeros((batch, self.spec.width)) for _ in range(self.num_memories))
+        return (one_layer,) * self.spec.num_layers
+
+    @nn.compact
+    def __call__(self, state: PyTree, x: jax.Array, reset: jax.Array) -> tuple[PyTree, jax.Array]:
+        """See `SequenceModel`."""
+        new_state = []
+        for index, layer_state in enumerate(state):
+            layer_state, x = self.layer(self.spec.width, name=f"layer_{index}")(layer_state, x, reset)
+            new_state.append(layer_state)
+        return tuple(new_state), x
+
+
+class RecurrentLayer(nn.Module):
+    """A layer with ``num_gates`` gates: ``memory' = cell(input part, recurrent part, memory)``, output ``memory[0]``."""
+
+    width: int
+
+    @abc.abstractmethod
+    def gates(self) -> int:
+        """Number of gates."""
+
+    @abc.abstractmethod
+    def cell(self, inputs_BG, recurrent_BG, memory):
+        """The next memory, from both halves of the gates' pre-activations."""
+
+    @nn.compact
+    def __call__(self, memory, x_TBH, reset_TB):
+        """Consumes a sequence; gives the new memory and the outputs."""
+        size = self.gates() * self.width
+        inputs_TBG = nn.Dense(size, name="input")(x_TBH)
+        recurrent_HG = self.param("recurrent", nn.initializers.orthogonal(), (self.width, size))
+        bias_G = self.param("recurrent_bias", nn.initializers.zeros, (size,))
+
+        def step(memory, step_inputs):
+            inputs_BG, reset_B = step_inputs
+            memory = select_rows(reset_B, jax.tree.map(jnp.zeros_like, memory), memory)
+            memory = self.cell(inputs_BG, memory[0] @ recurrent_HG + bias_G, memory)
+            return memory, memory[0]
+
+        return jax.lax.scan(step, memory, (inputs_TBG, reset_TB))
+
+
+class GRULayer(RecurrentLayer):
+    """``h' = (1 - z) n + z h`` with ``n = tanh(W x + r (U h + b))``."""
+
+    def gates(self) -> int:
+        """Reset, update, candidate."""
+        return 3
+
+    def cell(self, inputs_BG, recurrent_BG, memory):
+        """One step."""
+        reset_x, update_x, candidate_x = jnp.split(inputs_BG, 3, axis=-1)
+        reset_h, update_h, candidate_h = jnp.split(recurrent_BG, 3, axis=-1)
+        update = nn.sigmoid(update_x + update_h)
+        candidate = jnp.tanh(candidate_x + nn.sigmoid(reset_x + reset_h) * candidate_h)
+        return ((1 - update) * candidate + update * memory[0],)
+
+
+class LSTMLayer(RecurrentLayer):
+    """``c' = f c + i g``, ``h' = o tanh(c')``; the forget gate's bias starts at 1 (Jozefowicz et al. 2015)."""
+
+    def gates(self) -> int:
+        """Input, forget, cell, output."""
+        return 4
+
+    def cell(self, inputs_BG, recurrent_BG, memory):
+        """One step."""
+        i, f, g, o = jnp.split(inputs_BG + recurrent_BG, 4, axis=-1)
+        c = nn.sigmoid(f + 1.0) * memory[1] + nn.sigmoid(i) * jnp.tanh(g)
+        return nn.sigmoid(o) * jnp.tanh(c), c

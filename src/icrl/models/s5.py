@@ -1,0 +1,203 @@
+"""S5 (arXiv 2208.04933) with a resettable state (arXiv 2303.03982).
+
+Symbols follow the papers: ``lambda_P`` eigenvalues, ``B``, ``C``, ``D``, ``delta_P`` time steps; P counts conjugate
+pairs, so a state of size N has P = N / 2. Complex numbers are stored as real and imaginary halves throughout.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from icrl.errors import SpecError
+from icrl.models.hippo import hippo_eigenpairs
+from icrl.models.scan import Schedule, resettable_scan, to_complex, to_halves
+from icrl.models.sequence import SequenceModel
+from icrl.types import PyTree
+
+Gate = Literal["full_glu", "half_glu1", "half_glu2", "gelu"]
+
+
+@dataclass(frozen=True)
+class S5Spec:
+    """A stack of S5 layers."""
+
+    kind: Literal["s5"] = "s5"
+    width: int = 64
+    """H, features per step."""
+    num_layers: int = 2
+    state_size: int = 64
+    """N, real dimensions of a layer's state: N / 2 conjugate pairs."""
+    num_blocks: int = 1
+    """The state matrix starts as this many HiPPO-N blocks on the diagonal."""
+    discretization: Literal["zoh", "bilinear"] = "zoh"
+    delta_min: float = 0.001
+    """Shortest initial time step; drawn log-uniformly per pair."""
+    delta_max: float = 0.1
+    """Longest initial time step."""
+    gate: Gate = "half_glu1"
+    """Non-linearity after the state space, as named in the original code."""
+    norm: Literal["layer", "none"] = "layer"
+    prenorm: bool = True
+    """Normalise the layer's input; otherwise its output, after the residual sum."""
+    c_init: Literal["lecun_normal", "complex_normal"] = "lecun_normal"
+    clip_eigenvalues: bool = True
+    """Keep the real parts of the eigenvalues at or below -1e-4, so that the state can never grow."""
+    reset: bool = True
+    """False is the paper's ablation: memory runs on across episode starts."""
+    schedule: Schedule = "auto"
+
+    def __post_init__(self) -> None:
+        if self.num_layers < 1:
+            raise SpecError.of("num_layers", got=self.num_layers, expected="at least 1")
+        if self.width < 1:
+            raise SpecError.of("width", got=self.width, expected="at least 1")
+        if self.num_blocks < 1 or self.state_size < 2 or self.state_size % (2 * self.num_blocks):
+            raise SpecError.of(
+                "state_size",
+                got=self.state_size,
+                expected=f"a positive multiple of 2 * num_blocks = {2 * self.num_blocks}",
+            )
+        if not 0 < self.delta_min <= self.delta_max:
+            raise SpecError.of(
+                "delta_min", got=self.delta_min, expected=f"above 0 and at most delta_max = {self.delta_max}"
+            )
+
+    def build(self, name: str | None = None) -> "S5":
+        """The model this describes."""
+        return S5(self, name=name)
+
+
+class S5(SequenceModel):
+    """Residual stack of `S5Layer`. Its state is ``[B, 2P]`` per layer."""
+
+    spec: S5Spec
+
+    def initial_state(self, batch: int) -> PyTree:
+        """Zeros."""
+        return tuple(jnp.zeros((batch, self.spec.state_size)) for _ in range(self.spec.num_layers))
+
+    @nn.compact
+    def __call__(self, state: PyTree, x: jax.Array, reset: jax.Array) -> tuple[PyTree, jax.Array]:
+        """See `SequenceModel`."""
+        if not self.spec.reset:
+            reset = jnp.zeros_like(reset)
+        new_state = []
+        for index, layer_state in enumerate(state):
+            layer_state, x = S5Layer(self.spec, name=f"layer_{index}")(layer_state, x, reset)
+            new_state.append(layer_state)
+        return tuple(new_state), x
+
+
+class S5Layer(nn.Module):
+    """State space, gate, residual connection, normalisation."""
+
+    spec: S5Spec
+
+    @nn.compact
+    def __call__(self, state, x_TBH, reset_TB):
+        """One layer of `S5`."""
+        spec = self.spec
+        normalise = nn.LayerNorm(name="norm") if spec.norm == "layer" else lambda x: x
+        inputs = normalise(x_TBH) if spec.prenorm else x_TBH
+        state, y_TBH = StateSpace(spec, name="state_space")(state, inputs, reset_TB)
+        y_TBH = x_TBH + self._gate(y_TBH)
+        return state, y_TBH if spec.prenorm else normalise(y_TBH)
+
+    def _gate(self, y):
+        spec = self.spec
+        activated = nn.gelu(y)
+        match spec.gate:
+            case "gelu":
+                return activated
+            case "half_glu1":
+                return activated * nn.sigmoid(nn.Dense(spec.width, name="gate")(activated))
+            case "half_glu2":
+                return y * nn.sigmoid(nn.Dense(spec.width, name="gate")(activated))
+            case "full_glu":
+                value = nn.Dense(spec.width, name="value")(activated)
+                return value * nn.sigmoid(nn.Dense(spec.width, name="gate")(activated))
+
+
+class StateSpace(nn.Module):
+    """The discretised diagonal state space: ``x_t = lambda_bar x_{t-1} + B_bar u_t``, ``y_t = 2 Re(C x_t) + D u_t``."""
+
+    spec: S5Spec
+
+    @nn.compact
+    def __call__(self, state_B2P, u_TBH, reset_TB):
+        """Consumes ``u`` ``[T, B, H]``; gives the last state and ``y`` ``[T, B, H]``."""
+        spec = self.spec
+        pairs = spec.state_size // 2
+        eigenvalues, vectors = _block_eigenpairs(spec.state_size, spec.num_blocks)
+
+        lambda_re = self.param("lambda_re", lambda _: jnp.asarray(eigenvalues.real, jnp.float32))
+        lambda_im = self.param("lambda_im", lambda _: jnp.asarray(eigenvalues.imag, jnp.float32))
+        log_delta = self.param("log_delta", _log_uniform(spec.delta_min, spec.delta_max), (pairs,))
+        b_H2P = self.param("B", _b_init(vectors), (spec.width, 2 * pairs))
+        c_2PH = self.param("C", _c_init(vectors, spec.c_init), (2 * pairs, spec.width))
+        d_H = self.param("D", nn.initializers.normal(1.0), (spec.width,))
+
+        if spec.clip_eigenvalues:
+            lambda_re = jnp.minimum(lambda_re, -1e-4)
+        lambda_bar, input_scale = discretize(
+            jax.lax.complex(lambda_re, lambda_im), jnp.exp(log_delta), spec.discretization
+        )
+        b_bar_H2P = to_halves(to_complex(b_H2P) * input_scale)
+        x_TB2P = resettable_scan(to_halves(lambda_bar), u_TBH @ b_bar_H2P, reset_TB, state_B2P, spec.schedule)
+        return x_TB2P[-1], x_TB2P @ c_2PH + d_H * u_TBH
+
+
+def discretize(lambda_P: jax.Array, delta_P: jax.Array, method: str) -> tuple[jax.Array, jax.Array]:
+    """Discrete eigenvalues and the factor that each row of B takes on (S5, section 3.2 and appendix).
+
+    Zero-order hold: ``exp(lambda delta)``, ``(lambda_bar - 1) / lambda``; bilinear:
+    ``(1 + lambda delta / 2) / (1 - lambda delta / 2)``, ``delta / (1 - lambda delta / 2)``.
+    """
+    if method == "zoh":
+        lambda_bar = jnp.exp(lambda_P * delta_P)
+        return lambda_bar, (lambda_bar - 1) / lambda_P
+    inverse = 1 / (1 - 0.5 * delta_P * lambda_P)
+    return inverse * (1 + 0.5 * delta_P * lambda_P), inverse * delta_P
+
+
+def _block_eigenpairs(state_size: int, num_blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues ``[P]`` and block-diagonal eigenvectors ``[N, P]`` of ``num_blocks`` HiPPO-N blocks."""
+    eigenvalues, vectors = hippo_eigenpairs(state_size // num_blocks)
+    return np.tile(eigenvalues, num_blocks), np.kron(np.eye(num_blocks), vectors)
+
+
+def _log_uniform(low: float, high: float):
+    def init(key, shape):
+        return jax.random.uniform(key, shape, minval=np.log(low), maxval=np.log(high))
+
+    return init
+
+
+def _b_init(vectors: np.ndarray):
+    """LeCun-normal real B ``[N, H]``, taken into the eigenbasis: ``V^* B``, transposed, as halves ``[H, 2P]``."""
+
+    def init(key, shape):
+        real = nn.initializers.lecun_normal()(key, (shape[0], vectors.shape[0]))
+        return to_halves(real @ jnp.asarray(vectors.conj(), jnp.complex64))
+
+    return init
+
+
+def _c_init(vectors: np.ndarray, method: str):
+    """C as real halves ``[2P, H]`` such that ``x @ C = 2 Re(C x)`` for the stored half of the spectrum."""
+
+    def init(key, shape):
+        pairs, width = shape[0] // 2, shape[1]
+        if method == "complex_normal":
+            parts = jax.random.normal(key, (2, pairs, width)) * np.sqrt(0.5)
+            c_PH = jax.lax.complex(*parts)
+        else:
+            real = nn.initializers.lecun_normal()(key, (vectors.shape[0], width))
+            c_PH = jnp.asarray(vectors.T, jnp.complex64) @ real
+        return 2 * jnp.concatenate([c_PH.real, -c_PH.imag])
+
+    return init

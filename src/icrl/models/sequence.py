@@ -1,0 +1,25 @@
+"""The interface every sequence model implements (design: interface 1).
+
+``memory, y_TBH = model(memory, x_TBH, reset_TB)``: time-major, the same call for acting (T = 1) and learning
+(T = rollout). Where ``reset_TB[t]`` is true, memory is cleared *before* step t. Feeding T steps at once, one by one,
+or in two halves gives the same outputs; nothing, value or gradient, crosses a reset; rows never mix.
+"""
+
+import abc
+
+import flax.linen as nn
+import jax
+
+from icrl.types import PyTree
+
+
+class SequenceModel(nn.Module):
+    """A map from sequences ``[T, B, H]`` to sequences of the same shape, carrying an opaque memory."""
+
+    @abc.abstractmethod
+    def initial_state(self, batch: int) -> PyTree:
+        """The cleared memory of ``batch`` rows: leaves ``[B, ...]`` whose shapes and dtypes never change."""
+
+    @abc.abstractmethod
+    def __call__(self, state: PyTree, x: jax.Array, reset: jax.Array) -> tuple[PyTree, jax.Array]:
+        """Consumes ``x`` ``[T, B, H]`` and ``reset`` ``[T, B]`` from ``state``; gives the new state and ``y``."""

@@ -1,0 +1,90 @@
+"""The agent: encoder, sequence model, action distribution and value."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from icrl.distributions import Categorical, Distribution, Normal
+from icrl.envs.spaces import Discrete, Space
+from icrl.errors import SpecError
+from icrl.models import ModelSpec
+from icrl.types import PyTree
+
+ACTIVATIONS = {"gelu": nn.gelu, "leaky_relu": nn.leaky_relu, "relu": nn.relu, "tanh": nn.tanh}
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """Everything of the network but its sequence model."""
+
+    encoder: tuple[int, ...] = (64,)
+    """Sizes of the dense layers before the sequence model; a last one to the model's width is added."""
+    heads: tuple[int, ...] = (64,)
+    """Hidden sizes of the action head and of the value head, each."""
+    activation: Literal["gelu", "leaky_relu", "relu", "tanh"] = "gelu"
+    initial_std: float = 0.7
+    """Standard deviation of continuous actions at the start."""
+    min_std: float = 0.05
+    """Standard deviations never fall below this, so that exploration and densities stay finite."""
+    state_dependent_std: bool = True
+    """Let the network choose the standard deviation at every step: explore first, exploit later."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_std < self.initial_std:
+            raise SpecError.of(
+                "min_std", got=self.min_std, expected=f"above 0 and below initial_std = {self.initial_std}"
+            )
+
+    def build(self, model: ModelSpec, action_space: Space) -> "Policy":
+        """The network for a sequence model and an action space."""
+        return Policy(self, model, action_space)
+
+
+class Policy(nn.Module):
+    """``memory, distribution, value_TB = policy(memory, observation_TBO, reset_TB)``.
+
+    One sequence model feeds both heads, so its work is done once.
+    """
+
+    spec: PolicySpec
+    model_spec: ModelSpec
+    action_space: Space
+
+    @nn.nowrap
+    def initial_memory(self, batch: int) -> PyTree:
+        """Cleared memory for ``batch`` rows."""
+        return self.model_spec.build().initial_state(batch)
+
+    @nn.compact
+    def __call__(
+        self, memory: PyTree, observation: jax.Array, reset: jax.Array
+    ) -> tuple[PyTree, Distribution, jax.Array]:
+        """Consumes ``observation`` ``[T, B, O]`` and ``reset`` ``[T, B]``."""
+        x = observation
+        for index, size in enumerate((*self.spec.encoder, self.model_spec.width)):
+            x = self._activate(nn.Dense(size, name=f"encoder_{index}")(x))
+        memory, y = self.model_spec.build(name="model")(memory, x, reset)
+        return memory, self._distribution(y), self._head("value", y, 1, scale=1.0)[..., 0]
+
+    def _distribution(self, y: jax.Array) -> Distribution:
+        spec, size = self.spec, self.action_space.size
+        if isinstance(self.action_space, Discrete):
+            return Categorical(self._head("action", y, size, scale=0.01))
+        excess = jnp.log(jnp.expm1(spec.initial_std - spec.min_std))
+        if spec.state_dependent_std:
+            mean, std = jnp.split(self._head("action", y, 2 * size, scale=0.01), 2, axis=-1)
+        else:
+            mean = self._head("action", y, size, scale=0.01)
+            std = jnp.broadcast_to(self.param("std", nn.initializers.zeros, (size,)), mean.shape)
+        return Normal(mean, jnp.log(spec.min_std + nn.softplus(std + excess)))
+
+    def _head(self, name: str, y: jax.Array, size: int, *, scale: float) -> jax.Array:
+        for index, hidden in enumerate(self.spec.heads):
+            y = self._activate(nn.Dense(hidden, name=f"{name}_{index}")(y))
+        return nn.Dense(size, kernel_init=nn.initializers.orthogonal(scale), name=name)(y)
+
+    def _activate(self, x: jax.Array) -> jax.Array:
+        return ACTIVATIONS[self.spec.activation](x)

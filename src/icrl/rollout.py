@@ -1,0 +1,67 @@
+"""The only rollout of the project: a policy acting on a batch of episodes, as one scan."""
+
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from icrl.envs.multi import Environments
+from icrl.types import Key, PyTree, Timestep, Trajectory
+
+
+class Act(Protocol):
+    """How a policy looks to the rollout: memory and distribution parameters are opaque.
+
+    ``memory, action_B, log_prob_B, value_B = act(memory, observation_BO, episode_start_B, key)``
+    """
+
+    def __call__(
+        self, memory: PyTree, observation: jax.Array, episode_start: jax.Array, key: Key
+    ) -> tuple[PyTree, jax.Array, jax.Array, jax.Array]: ...
+
+
+class Carry(NamedTuple):
+    """What a rollout starts from and leaves behind."""
+
+    environment: PyTree
+    timestep: Timestep  # the step to act on next
+    memory: PyTree  # the policy's state before that step
+
+
+def rollout(
+    act: Act, environments: Environments, carry: Carry, num_steps: int, *, key: Key
+) -> tuple[Carry, Trajectory]:
+    """Acts for ``num_steps`` env steps on every row; gives the new carry and the trajectory ``[T, B, ...]``.
+
+    The value of a final observation is computed only where an episode was truncated, since only there it is needed.
+    """
+
+    def step(carry: Carry, key: Key) -> tuple[Carry, Trajectory]:
+        act_key, environment_key, value_key = jax.random.split(key, 3)
+        now = carry.timestep
+        memory, action, log_prob, value = act(carry.memory, now.observation, now.episode_start, act_key)
+        environment, after = environments.step(carry.environment, action, key=environment_key)
+        cut = after.episode_start & after.truncated
+        bootstrap = jax.lax.cond(
+            jnp.any(cut),
+            lambda: jnp.where(
+                cut, act(memory, after.final_observation, jnp.zeros_like(cut), value_key)[3], 0.0
+            ),
+            lambda: jnp.zeros_like(value),
+        )
+        return Carry(environment, after, memory), Trajectory(
+            observation=now.observation,
+            episode_start=now.episode_start,
+            action=action,
+            log_prob=log_prob,
+            value=value,
+            reward=after.reward,
+            terminated=after.terminated,
+            truncated=after.truncated,
+            episode_end=after.episode_start,
+            bootstrap=bootstrap,
+            trial=after.trial,
+            trial_return=after.trial_return,
+        )
+
+    return jax.lax.scan(step, carry, jax.random.split(key, num_steps))
