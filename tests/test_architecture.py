@@ -1,9 +1,12 @@
 """The architecture as a test: imports point one way, light modules stay light, files stay small."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ LAYERS = (
     ("__version__",),
     ("errors",),
     ("types",),
-    ("models", "envs"),
+    ("models", "envs", "distributions"),
     ("policy",),
     ("rollout",),
     ("learners", "adaptation", "timing"),
@@ -58,22 +61,27 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_modules(source: str) -> Iterator[str]:
-    """Every name of icrl imported anywhere in a file, inside functions too: `icrl.envs.spaces.Continuous`."""
+def imported_names(source: str) -> Iterator[str]:
+    """Every name imported anywhere in a file, inside functions too, such as `icrl.envs.spaces.Continuous`."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "icrl")
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "icrl imports by full names"
-            if node.module and node.module.split(".")[0] == "icrl":
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def package_of(name: str) -> str:
+    return name.split(".")[0]
 
 
 def wrong_imports(module: str, source: str) -> list[str]:
     """The imports of a module that point upwards, sideways, or past what its part may know."""
     part = module.split(".")[1] if "." in module else "__version__"
     wrong = []
-    for name in imported_modules(source):
+    for name in imported_names(source):
+        if package_of(name) != "icrl":
+            continue
         target = name.split(".")[1] if "." in name else "__version__"
         if target == part:
             continue
@@ -110,6 +118,20 @@ def test_every_part_of_the_package_has_its_layer():
     parts = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in SOURCES} - {"__init__"}
     assert {"cli", "errors", "types", "spec"} <= parts
     assert parts <= LAYER.keys()
+
+
+def test_every_package_imported_is_a_declared_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[^\w-]", requirement)[0] for requirement in project["dependencies"]}
+    imported = {package_of(name) for path in SOURCES for name in imported_names(path.read_text())}
+    third_party = imported - sys.stdlib_module_names - {"icrl"}
+    distributions = packages_distributions()
+    assert {"jax", "numpy"} <= third_party
+    assert [
+        package
+        for package in sorted(third_party)
+        if not declared & {name.lower() for name in distributions.get(package, ())}
+    ] == []
 
 
 LIGHT_SOURCES = [path for path in SOURCES if path.relative_to(SOURCE).as_posix().startswith(LIGHT)]

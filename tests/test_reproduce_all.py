@@ -1,4 +1,4 @@
-"""`make reproduce-all` goes through every model of every experiment, past failures but not past an interruption."""
+"""`make reproduce-all` runs every model of every experiment: past failures, but not past an interruption."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "experiments" / "reproduce_all.sh"
 
 STAND_IN = f"""#!/bin/sh
-# Python that lists the models for real, but of `icrl` only notes the arguments. EXIT_CODE ends commands with FAILING.
+# Python that lists models for real but only notes the arguments of icrl. FAILING commands end with EXIT_CODE.
 if [ "$1" = -c ]; then exec {sys.executable} "$@"; fi
 shift 2
 echo "$*"
