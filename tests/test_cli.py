@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 import warnings
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -111,6 +113,19 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     assert report == ((None,), {"out": None})
 
 
+WRITTEN = [verb for verb in VERBS if (Path(icrl.__file__).parent / "commands" / f"{verb}.py").exists()]
+
+
+@pytest.mark.parametrize("verb", WRITTEN)
+def test_the_real_command_takes_what_its_verb_hands_over(verb: str, monkeypatch: pytest.MonkeyPatch):
+    command = getattr(import_module(f"icrl.commands.{verb}"), verb)
+    commands = Commands(monkeypatch)
+    run(verb, *REQUIRED[verb])
+    ((arguments, options),) = commands.calls
+    bound = signature(command).bind(*arguments, **options)
+    assert bound.arguments.keys() == signature(command).parameters.keys()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -169,10 +184,10 @@ def test_several_mistakes_stand_one_below_the_other(commands: Commands):
             PermissionError(errno.EACCES, "Permission denied", "runs/a"),
             ["runs/a", "Permission denied", "--out"],
         ),
-        (MemoryError(), ["out of memory", "rows", "--scale"]),
+        (MemoryError(), ["out of memory", "num_rows", "--scale"]),
         (
             RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes"),
-            ["out of memory", "rows", "--scale"],
+            ["out of memory", "num_rows", "--scale"],
         ),
     ],
 )

@@ -296,8 +296,8 @@ def _machine_failure(error: Exception) -> str | None:
     """What to do about a machine without space or memory; None for any other error."""
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return (
-            "out of memory; lower the number of rows, the rollout's length or the model's width "
-            "(key.path=value after the spec), or choose a smaller --scale"
+            "out of memory; lower num_rows, num_seeds, learner.rollout_steps or model.width "
+            "(as in `icrl train SPEC num_rows=32`), or choose a smaller --scale"
         )
     if not isinstance(error, OSError):
         return None
