@@ -1,0 +1,23 @@
+"""`icrl report`: the tables and figures, made anew from the recorded results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from icrl.report.comparison import load_comparisons
+from icrl.report.illustrations import illustrate
+from icrl.report.readme import write_readme
+
+
+def report(results: Path | None = None, *, out: Path | None = None) -> None:
+    """Write the README.md and figures/ of a results folder, into it or into `out`; print their paths.
+
+    Raises UserError if the folder holds no record, or a malformed one; nothing is written then.
+    """
+    results = results or Path("results")
+    out = out or results
+    comparisons = load_comparisons(results)
+    captions = {comparison.name: illustrate(comparison, out / "figures") for comparison in comparisons}
+    print(write_readme(comparisons, captions, out / "README.md"))
+    for paths in captions.values():
+        print(*paths, sep="\n")

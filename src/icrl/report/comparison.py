@@ -1,0 +1,183 @@
+"""A results folder as comparisons: the records of one experiment at one scale, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from icrl.errors import UserError
+from icrl.report.records import Record, References, load_record, load_references
+
+MEMORYLESS = "mlp"
+"""The model without memory: a score it reaches too needs no adaptation."""
+MODEL_LABELS = {
+    "s5": "S5",
+    "s5_no_reset": "S5 without reset",
+    "gru": "GRU",
+    "lstm": "LSTM",
+    "transformer": "Transformer",
+    MEMORYLESS: "MLP (memoryless)",
+}
+"""The models as a reader sees them, in the order of every table and legend."""
+LADDER = ("identity", "sign", "signed_permutation", "orthogonal", "gaussian")
+"""The projection families, from the easiest to the paper's."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The records of one experiment at one scale."""
+
+    experiment: str
+    scale: str
+    headline: tuple[Record, ...]
+    """One record per model, all on one rung: of the records named <model>.json, those on the highest."""
+    records: tuple[Record, ...]
+    """Every record, from the lowest rung to the highest."""
+    references: References | None = None
+    """What its scores are measured against, if the results folder holds it."""
+    metrics: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The training metrics of headline models, where they were kept beside the record."""
+
+    @classmethod
+    def of(cls, record: Record, memoryless: Record | None = None) -> Comparison:
+        """One evaluation, beside what `memoryless_of` found."""
+        records = (record, memoryless) if memoryless else (record,)
+        return cls(record.experiment, record.scale, headline=records, records=records)
+
+    @property
+    def name(self) -> str:
+        """What its figures are named after."""
+        return f"{self.experiment}-{self.scale}"
+
+    @property
+    def has_ladder(self) -> bool:
+        """Whether its records climb more than one rung."""
+        return len({record.rung for record in self.records}) > 1
+
+
+def rung_order(rung: str) -> tuple[Any, ...]:
+    """Sort key of a rung; "a/b" is a for observations and b for actions. Unknown rungs come last."""
+    return tuple((place(LADDER, part), part) for part in rung.split("/"))
+
+
+def model_order(model: str) -> tuple[bool, int, str]:
+    """Sort key of a model: those of `MODEL_LABELS`, then unknown ones, the memoryless one last."""
+    return model == MEMORYLESS, place(tuple(MODEL_LABELS), model), model
+
+
+def place(names: Sequence[str], name: str) -> int:
+    """The index of a name, or the end if it is not among them."""
+    return names.index(name) if name in names else len(names)
+
+
+def label(model: str) -> str:
+    """The name of a model as a reader sees it."""
+    return MODEL_LABELS.get(model, model)
+
+
+def memoryless_of(record: Record, records: Iterable[Record]) -> Record | None:
+    """The memoryless agent's record under the same conditions, on the tasks of `record`, if there is one."""
+    if record.model == MEMORYLESS:
+        return None
+    for other in records:
+        same = _conditions(other) == _conditions(record) and record.tasks.keys() <= other.tasks.keys()
+        if other.model == MEMORYLESS and same:
+            return other.beside(record)
+    return None
+
+
+def load_records(results: Path) -> list[Record]:
+    """Every record of a results folder, measured against the folder's references; [] if it has none.
+
+    Raises UserError if a record or a reference is malformed: file and field, got, expected.
+    """
+    references = _load_references(results)
+    records = [load_record(path) for path in sorted((results / "records").glob("**/*.json"))]
+    return [
+        record.with_references(found.tasks) if (found := _references_of(record, references)) else record
+        for record in records
+    ]
+
+
+def load_comparisons(results: Path) -> list[Comparison]:
+    """The comparisons of a results folder, sorted by experiment and scale; at least one.
+
+    Raises UserError if there is no record, a file is malformed, or records that stand side by side differ in
+    their tasks, trials or references.
+    """
+    records = load_records(results)
+    if not records:
+        raise UserError(
+            f"{results}: got no record; expected {results}/records/<experiment>/<scale>/<model>.json; "
+            "run `icrl evaluate` and copy its evaluation.json there, or name another results folder"
+        )
+    references = _load_references(results)
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.experiment, record.scale), []).append(record)
+    return [_compare(group, references) for _, group in sorted(groups.items())]
+
+
+def _compare(records: list[Record], references: list[References]) -> Comparison:
+    records = sorted(records, key=lambda r: (rung_order(r.rung), model_order(r.model), r.source))
+    _check_comparable(records)
+    named = [record for record in records if Path(record.source).stem == record.model] or records
+    headline = [record for record in named if record.rung == named[-1].rung]
+    return Comparison(
+        experiment=headline[0].experiment,
+        scale=headline[0].scale,
+        headline=tuple(headline),
+        records=tuple(records),
+        references=_references_of(headline[0], references),
+        metrics={record.model: lines for record in headline if (lines := _read_metrics(record))},
+    )
+
+
+def _check_comparable(records: list[Record]) -> None:
+    """Refuse records that cannot stand side by side."""
+    first = records[0]
+    seen: dict[tuple[str, str], Record] = {}
+    for record in records:
+        twin = seen.setdefault((record.rung, record.model), record)
+        if twin is not record:
+            raise UserError(
+                f"{record.source}: got a second record of {record.model} on the same projections "
+                f"({record.rung or 'none'}); expected {twin.source} alone; delete one of them"
+            )
+        if _layout(record) != _layout(first):
+            raise UserError(
+                f"{record.source}: got {_layout(record)}; expected {_layout(first)} as in {first.source}; "
+                "evaluate both on the same tasks, trials and references"
+            )
+
+
+def _layout(record: Record) -> str:
+    tasks = ", ".join(sorted(f"{name} ({task.split})" for name, task in record.tasks.items()))
+    references = "with" if record.is_normalised else "without"
+    return f"{record.trials} trials of {record.trial_steps} steps, {references} references, on {tasks}"
+
+
+def _conditions(record: Record) -> tuple[Any, ...]:
+    return record.experiment, record.scale, record.rung, record.trial_steps
+
+
+def _load_references(results: Path) -> list[References]:
+    return [load_references(path) for path in sorted((results / "references").glob("*.json"))]
+
+
+def _references_of(record: Record, references: list[References]) -> References | None:
+    return next((candidate for candidate in references if candidate.fit(record)), None)
+
+
+def _read_metrics(record: Record) -> list[dict[str, Any]]:
+    """The lines of <record>.metrics.jsonl, [] if nobody kept them."""
+    path = Path(record.source).with_suffix(".metrics.jsonl")
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise UserError(f"{path}: is not one JSON object a line ({error}); copy it from its run") from error

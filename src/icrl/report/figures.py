@@ -1,0 +1,246 @@
+"""Figures, one function each: records in, a matplotlib figure out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from icrl.report.comparison import label, rung_order
+from icrl.report.records import SPLITS, Record
+from icrl.report.statistics import bootstrap
+from icrl.report.style import BAND, INK, add_legend, model_styles, styled
+
+
+@styled
+def adaptation_curves(records: Sequence[Record]) -> Figure:
+    """Score by trial, mean over tasks with 95 % interval: a panel per split, a line per model."""
+    figure, panels = _split_panels(records)
+    styles = model_styles(record.model for record in records)
+    for split, axes in panels.items():
+        for record in records:
+            intervals = bootstrap(record.scores(split))
+            trials = np.arange(1, record.trials + 1)
+            colour, marker = styles[record.model]
+            axes.fill_between(
+                trials, [i.low for i in intervals], [i.high for i in intervals], color=colour, **BAND
+            )
+            axes.plot(
+                trials,
+                [i.estimate for i in intervals],
+                color=colour,
+                marker=marker,
+                label=label(record.model),
+            )
+        axes.set_title(f"{SPLITS[split]} (mean of {len(records[0].split(split))})")
+        axes.set_xlabel("trial of the episode")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        _mark_horizon(axes, records, start=0.5, trial_length=1)
+    add_legend(figure, styles)
+    return figure
+
+
+@styled
+def reward_by_step(records: Sequence[Record]) -> Figure:
+    """Reward by step in context, a panel per task, mean over episodes and seeds; the band spans the seeds.
+
+    Rewards are averaged over eighths of a trial. Vertical lines are a whole trial apart: a new one starts
+    there, unless one terminated early. Horizontal lines are the references' mean reward per step.
+    """
+    figure, panels = _task_panels(records)
+    styles = model_styles(record.model for record in records)
+    trials, trial_steps = max(record.trials for record in records), records[0].trial_steps
+    for name, axes in panels.items():
+        for record in records:
+            steps, rewards = _blocks(record.tasks[name].reward_by_step, record.trials, trial_steps)
+            colour, _ = styles[record.model]
+            axes.fill_between(steps, rewards.min(axis=0), rewards.max(axis=0), color=colour, **BAND)
+            axes.plot(steps, rewards.mean(axis=0), color=colour, linewidth=1.4, label=label(record.model))
+        for trial in range(1, trials):
+            axes.axvline(trial * trial_steps, color="#BBBBBB", linewidth=0.7, zorder=0)
+        _mark_horizon(axes, records, start=0, trial_length=trial_steps)
+        _reference_lines(axes, records[0], name, scale=1 / trial_steps)
+        axes.set_xticks(range(0, trials * trial_steps + 1, trial_steps * math.ceil(trials / 6)))
+        if (cell := axes.get_subplotspec()) and cell.is_last_row():
+            axes.set_xlabel("step in context", fontsize=9)
+    figure.supylabel("reward per step", fontsize=10)
+    add_legend(figure, styles)
+    return figure
+
+
+@styled
+def bars_per_task(records: Sequence[Record]) -> Figure:
+    """Return of the last trial and 95 % interval: a panel per task, a bar per model.
+
+    A ring is the first trial. Bars start at the better of random and do-nothing: their length is learned.
+    """
+    figure, panels = _task_panels(records)
+    styles = model_styles(record.model for record in records)
+    ring: dict[str, Any] = {
+        "marker": "o",
+        "linestyle": "none",
+        "markerfacecolor": "white",
+        "markeredgecolor": INK,
+    }
+    for name, axes in panels.items():
+        for place, record in enumerate(records):
+            task = record.tasks[name]
+            intervals = bootstrap([task.returns])
+            first, last = intervals[0], intervals[record.last_trial]
+            floor = task.reference.floor or 0.0
+            height, colour = last.estimate - floor, styles[record.model][0]
+            axes.bar(place, height, bottom=floor, width=0.78, color=colour, label=label(record.model))
+            error = [[last.estimate - last.low], [last.high - last.estimate]]
+            axes.errorbar([place], [last.estimate], yerr=error, color=INK, linewidth=1.1)
+            axes.plot(place, first.estimate, label="first trial", **ring)
+        _reference_lines(axes, records[0], name)
+        axes.set_xlim(-0.7, len(records) - 0.3)
+        axes.set_xticks([])
+        axes.use_sticky_edges = False
+        axes.margins(y=0.08)
+    figure.supylabel("return per trial", fontsize=10)
+    add_legend(figure, styles)
+    return figure
+
+
+@styled
+def projection_ladder(records: Sequence[Record]) -> Figure:
+    """Score of the last trial by rung of the projection ladder: a panel per split, a line per model."""
+    figure, panels = _split_panels(records)
+    styles = model_styles(record.model for record in records)
+    rungs = sorted({record.rung for record in records}, key=rung_order)
+    for split, axes in panels.items():
+        for place, (model, (colour, marker)) in enumerate(styles.items()):
+            climbed = [record for record in records if record.model == model]
+            last = [bootstrap(record.scores(split))[record.last_trial] for record in climbed]
+            shift = 0.09 * (place - (len(styles) - 1) / 2)
+            axes.errorbar(
+                [rungs.index(record.rung) + shift for record in climbed],
+                [i.estimate for i in last],
+                yerr=[[i.estimate - i.low for i in last], [i.high - i.estimate for i in last]],
+                color=colour,
+                marker=marker,
+                linewidth=1.4,
+                label=label(model),
+            )
+        axes.set_title(f"{SPLITS[split]}, last trial")
+        axes.set_xticks(range(len(rungs)), [rung.replace("_", "\n").replace("/", " /\n") for rung in rungs])
+        axes.set_xlim(-0.5, len(rungs) - 0.5)
+        axes.set_xlabel("projections")
+    add_legend(figure, styles)
+    return figure
+
+
+@styled
+def learning_curves(
+    metrics: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    metric: str = "return/last_trial",
+    ylabel: str = "return of the last trial",
+) -> Figure:
+    """A logged metric against env steps, a line per model.
+
+    `metrics` holds the lines of metrics.jsonl by model. Lines with a `seed` make one curve per seed: their
+    mean is drawn, and a band from the lowest to the highest. Lines without the metric are passed over.
+    """
+    figure = Figure(figsize=(5.8, 3.7))
+    axes = figure.subplots()
+    for model, (colour, _) in model_styles(metrics).items():
+        env_steps, values = _curves(metrics[model], metric)
+        axes.fill_between(env_steps, values.min(axis=0), values.max(axis=0), color=colour, **BAND)
+        axes.plot(env_steps, values.mean(axis=0), color=colour, label=label(model))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axes.set_xlabel("env steps")
+    axes.set_ylabel(ylabel)
+    add_legend(figure, metrics)
+    return figure
+
+
+def _split_panels(records: Sequence[Record]) -> tuple[Figure, dict[str, Axes]]:
+    """A panel of scores per split, with lines at the two ends of the normalised scale."""
+    splits, normalised = records[0].splits, records[0].is_normalised
+    figure = Figure(figsize=(4.4 * len(splits) + 0.4, 3.7))
+    panels = figure.subplots(1, len(splits), squeeze=False, sharey=normalised)[0]
+    panels[0].set_ylabel("normalised score" if normalised else "return per trial")
+    if normalised:
+        for axes in panels:
+            axes.axhline(
+                0, color=INK, linewidth=1, linestyle="--", label="0: better of random and do-nothing"
+            )
+            axes.axhline(1, color=INK, linewidth=1, label="1: specialist")
+    return figure, dict(zip(splits, panels, strict=True))
+
+
+def _task_panels(records: Sequence[Record]) -> tuple[Figure, dict[str, Axes]]:
+    """A panel per task; each split starts a row, under its title."""
+    tasks = [list(records[0].split(split)) for split in records[0].splits]
+    widest = min(4, max(map(len, tasks)))
+    columns = min((widest, min(3, widest)), key=lambda n: sum(-len(names) % n for names in tasks))
+    cells = [name for names in tasks for name in [*names, *[None] * (-len(names) % columns)]]
+    rows = len(cells) // columns
+    figure = Figure(figsize=(max(3.1 * columns, 5.0), 1.8 * rows + 0.9))
+    panels = {}
+    for name, axes in zip(cells, figure.subplots(rows, columns, squeeze=False).ravel(), strict=True):
+        if name is None:
+            axes.remove()
+            continue
+        panels[name] = axes
+        axes.tick_params(labelsize=8)
+        axes.text(0, 1.05, name.replace("_", " "), transform=axes.transAxes)
+    for split, names in zip(records[0].splits, tasks, strict=True):
+        panels[names[0]].set_title(SPLITS[split], pad=20, fontweight="bold")
+    return figure, panels
+
+
+def _mark_horizon(axes: Axes, records: Sequence[Record], *, start: float, trial_length: int) -> None:
+    """Shade the trials beyond those of training, on an x axis where the first trial begins at `start`."""
+    trials = max(record.trials for record in records)
+    trained = min(record.trials_per_episode for record in records)
+    if trials > trained:
+        edges = [start + trial_length * trained, start + trial_length * trials]
+        axes.axvspan(*edges, color="#F2F2F2", zorder=0, label="beyond the trials of training")
+
+
+def _reference_lines(axes: Axes, record: Record, task: str, scale: float = 1.0) -> None:
+    """Random, do-nothing and specialist of one task, where known."""
+    reference = record.tasks[task].reference
+    lines: tuple[tuple[str, float | None, Literal["--", ":", "-"]], ...] = (
+        ("random", reference.random, "--"),
+        ("do nothing", reference.do_nothing, ":"),
+        ("specialist", reference.specialist, "-"),
+    )
+    for name, value, linestyle in lines:
+        if value is not None:
+            axes.axhline(value * scale, color=INK, linewidth=1, linestyle=linestyle, label=name)
+
+
+def _blocks(rewards: np.ndarray, trials: int, trial_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means over eighths of a trial, with NaN between trials: steps [n], rewards [seed, n]."""
+    edges = np.linspace(0, trial_steps, min(8, trial_steps) + 1).astype(int)
+    by_trial = rewards.reshape(len(rewards), trials, trial_steps)
+    means = np.add.reduceat(by_trial, edges[:-1], axis=-1) / np.diff(edges)
+    steps = (edges[:-1] + edges[1:]) / 2 + trial_steps * np.arange(trials)[:, None]
+    gap = [(0, 0), (0, 1)]
+    means = np.pad(means, [(0, 0), *gap], constant_values=np.nan)
+    return np.pad(steps, gap, constant_values=np.nan).ravel(), means.reshape(len(rewards), -1)
+
+
+def _curves(lines: Sequence[Mapping[str, Any]], metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """One curve per seed, thinned to 100 points by averaging neighbours: env steps [n], values [seed, n]."""
+    by_seed: dict[Any, list[tuple[float, float]]] = {}
+    for line in lines:
+        if line.get(metric) is not None:
+            by_seed.setdefault(line.get("seed"), []).append((line["env_steps"], line[metric]))
+    if not by_seed:
+        return np.empty(0), np.empty((1, 0))
+    curves = [np.array(curve, dtype=np.float64).T for curve in by_seed.values()]
+    env_steps = min(curves, key=lambda curve: curve.shape[1])[0]
+    values = np.stack([np.interp(env_steps, *curve) for curve in curves])
+    edges = np.linspace(0, len(env_steps), min(100, len(env_steps)) + 1).astype(int)[:-1]
+    sizes = np.diff(edges, append=len(env_steps))
+    return np.add.reduceat(env_steps, edges) / sizes, np.add.reduceat(values, edges, axis=-1) / sizes

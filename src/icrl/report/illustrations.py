@@ -1,0 +1,65 @@
+"""Which figures a comparison gets. To add one: a function in `figures` and an entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from icrl.report import figures
+from icrl.report.comparison import Comparison
+from icrl.report.style import save
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure and what it shows."""
+
+    name: str
+    """Last part of its file name."""
+    caption: str
+    draw: Callable[[Comparison], Figure | None]
+    """None if the comparison holds nothing to draw."""
+
+
+ILLUSTRATIONS = (
+    Illustration(
+        "adaptation",
+        "Score by trial of an episode, mean over tasks, with 95 % intervals.",
+        lambda c: figures.adaptation_curves(c.headline),
+    ),
+    Illustration(
+        "ladder",
+        "Score of the last trial by family of projections, the easiest first, with 95 % intervals.",
+        lambda c: figures.projection_ladder(c.records) if c.has_ladder else None,
+    ),
+    Illustration(
+        "bars",
+        "Return of the last trial, task by task, with 95 % intervals. Rings are the first trial; bars start "
+        "at the better of random and do-nothing.",
+        lambda c: figures.bars_per_task(c.headline),
+    ),
+    Illustration(
+        "reward-by-step",
+        "Reward by step in context, task by task. Bands span the seeds; vertical lines part whole trials.",
+        lambda c: figures.reward_by_step(c.headline),
+    ),
+    Illustration(
+        "learning",
+        "Return of the last trial in training, mean over tasks, by env steps. Bands span the seeds.",
+        lambda c: figures.learning_curves(c.metrics) if c.metrics else None,
+    ),
+)
+"""In the order of results/README.md, where the first stands above the tables."""
+
+
+def illustrate(comparison: Comparison, folder: Path) -> dict[Path, str]:
+    """Write every figure there is something for, as PNG files into a folder: their captions by path."""
+    captions = {}
+    for illustration in ILLUSTRATIONS:
+        if figure := illustration.draw(comparison):
+            path = folder / f"{comparison.name}-{illustration.name}.png"
+            captions[save(figure, path)] = illustration.caption
+    return captions

@@ -1,0 +1,170 @@
+"""results/README.md: every number and every figure in it comes from a record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from icrl.report.comparison import MEMORYLESS, Comparison, label
+from icrl.report.records import SPLITS, Record
+from icrl.report.statistics import Interval, bootstrap, format_number, interquartile_mean
+from icrl.report.tables import DASH, SPLIT_WORDS, format_known, return_digits
+
+INTRODUCTION = """\
+# Results
+
+Made by `icrl report` from the records under `records/` and `references/`: change those, not this file.
+
+The **score** of a task is (return per trial − floor) / (specialist − floor). The floor is the better of a
+random and a do-nothing policy; the specialist was trained on that task alone, without projections. The
+**gain** is the last trial minus the first of the same episode, and the last trial is the last that training
+knew. Nothing is learned by gradient steps during an evaluation: what rises within an episode is adaptation.
+Scores are means over tasks, seeds and episodes; the **IQM** is the interquartile mean over all pairs of a
+seed and a task. Brackets are 95 % percentile bootstrap intervals over seeds and episodes (Agarwal et al.
+2021, arXiv 2108.13264), the references taken as exact. A model is **above the memoryless** one where its
+interval of the last trial lies wholly above the other's.
+"""
+
+
+def write_readme(
+    comparisons: Iterable[Comparison], captions: Mapping[str, Mapping[Path, str]], path: Path
+) -> Path:
+    """Write the Markdown of all comparisons and return its path; `captions` of figures are by comparison."""
+    sections = [_section(c, _figures(captions.get(c.name, {}), path.parent)) for c in comparisons]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([INTRODUCTION, *sections]), encoding="utf-8")
+    return path
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; bars inside cells are escaped."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+
+
+def _figures(captions: Mapping[Path, str], folder: Path) -> list[str]:
+    return [
+        f"![{path.stem}]({Path(os.path.relpath(path, folder)).as_posix()})\n\n{caption}\n"
+        for path, caption in captions.items()
+    ]
+
+
+def _section(comparison: Comparison, illustrations: Sequence[str]) -> str:
+    first = comparison.headline[0]
+    projections = f" under unseen `{first.rung}` projections" if first.rung else ""
+    parts = [
+        f"## {comparison.experiment}, {comparison.scale} scale\n",
+        f"Episodes of {first.trials} trials of at most {first.trial_steps} steps{projections}; training knew "
+        f"{first.trials_per_episode} trials.\n",
+        *illustrations[:1],
+    ]
+    for split in first.splits:
+        parts += [f"### {SPLITS[split]}\n", _score_table(comparison.headline, split)]
+    if comparison.has_ladder:
+        parts += ["### Ladder of projections\n", _ladder_table(comparison.records)]
+    parts += ["### Return per trial, first → last\n", _task_table(comparison.headline)]
+    parts += illustrations[1:]
+    parts += ["### How it was made\n", _provenance_table(comparison.records), _origins(comparison)]
+    return "\n".join(parts)
+
+
+def _score_table(records: Sequence[Record], split: str) -> str:
+    measure = "score" if records[0].is_normalised else "return"
+    headings = ["model", f"{measure}, first trial", f"{measure}, last trial", "gain", "IQM, last trial"]
+    ends = {record.model: _ends(record, split) for record in records}
+    rows = []
+    for record in records:
+        scores, last = record.scores(split), record.last_trial
+        [gain] = bootstrap([task[:, :, [last]] - task[:, :, [0]] for task in scores])
+        iqm = bootstrap(scores, aggregate=interquartile_mean)[last]
+        above = DASH
+        if MEMORYLESS in ends and record.model != MEMORYLESS:
+            above = "yes" if ends[record.model][1].is_above(ends[MEMORYLESS][1]) else "no"
+        rows.append([label(record.model), *(x.format() for x in (*ends[record.model], gain, iqm)), above])
+    return markdown_table([*headings, "above memoryless"], rows)
+
+
+def _ladder_table(records: Sequence[Record]) -> str:
+    splits = records[0].splits
+    headings = [f"{SPLITS[split].lower()}: {trial} trial" for split in splits for trial in ("first", "last")]
+    rows = [
+        [
+            record.rung,
+            label(record.model),
+            *(end.format() for split in splits for end in _ends(record, split)),
+        ]
+        for record in records
+    ]
+    return markdown_table(["projections", "model", *headings], rows)
+
+
+def _ends(record: Record, split: str) -> tuple[Interval, Interval]:
+    """The mean score of the first trial and of the last."""
+    trials = bootstrap(record.scores(split))
+    return trials[0], trials[record.last_trial]
+
+
+def _task_table(records: Sequence[Record]) -> str:
+    rows = []
+    for split in records[0].splits:
+        for name, task in records[0].split(split).items():
+            anchors = (task.reference.random, task.reference.do_nothing, task.reference.specialist)
+            returns = [bootstrap([record.tasks[name].returns]) for record in records]
+            ends = [(r[0], r[record.last_trial]) for r, record in zip(returns, records, strict=True)]
+            digits = return_digits(*anchors, *(end.estimate for pair in ends for end in pair))
+            cells = [f"{format_number(a.estimate, digits)} → {b.format(digits)}" for a, b in ends]
+            rows.append([name, SPLIT_WORDS[split], *(format_known(x, digits) for x in anchors), *cells])
+    models = [label(record.model) for record in records]
+    return markdown_table(["task", "split", "random", "do nothing", "specialist", *models], rows)
+
+
+def _provenance_table(records: Sequence[Record]) -> str:
+    headings = [
+        "model",
+        "projections",
+        "seeds",
+        "env steps per seed",
+        "parameters",
+        "training, s (all seeds)",
+        "env steps/s",
+        "episodes per seed and task",
+        "evaluation, s",
+        "commit",
+        "command",
+    ]
+    return markdown_table(headings, [_provenance_row(record) for record in records])
+
+
+def _provenance_row(record: Record) -> list[str]:
+    return [
+        label(record.model),
+        record.rung or DASH,
+        str(len(record.seeds)),
+        f"{record.env_steps:,}",
+        f"{record.num_parameters:,}",
+        format_known(record.train_seconds, 0),
+        format_known(record.train_env_steps_per_second, 0),
+        str(record.num_episodes),
+        format_known(record.seconds, 1),
+        (record.git_commit or DASH)[:9],
+        f"`{record.command}`",
+    ]
+
+
+def _origins(comparison: Comparison) -> str:
+    """Where the references and the seconds come from."""
+    machines = dict.fromkeys(
+        ", ".join(f"{key} {_words(value)}" for key, value in record.machine.items())
+        for record in comparison.records
+        if record.machine
+    )
+    lines = [f"Machine: {machine}.\n" for machine in machines]
+    if comparison.references:
+        lines.insert(0, f"References: `{comparison.references.command}`.\n")
+    return "\n".join(lines)
+
+
+def _words(value: Any) -> str:
+    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,136 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icrl.errors import UserError
+from icrl.report.comparison import (
+    LADDER,
+    load_comparisons,
+    load_records,
+    memoryless_of,
+    model_order,
+    rung_order,
+)
+from icrl.report.records import parse_record
+
+Data = dict[str, Any]
+
+
+def write(results: Path, name: str, data: Data) -> Path:
+    path = results / "records" / "probe" / "smoke" / name
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_the_headline_is_what_is_named_after_its_model(results: Path):
+    [comparison] = load_comparisons(results)
+    assert comparison.name == "probe-smoke"
+    assert [record.model for record in comparison.headline] == ["s5", "mlp"]
+    assert {record.rung for record in comparison.headline} == {"sign"}
+    assert [(record.rung, record.model) for record in comparison.records] == [
+        ("sign", "s5"),
+        ("sign", "mlp"),
+        ("gaussian", "s5"),
+    ]
+    assert comparison.has_ladder
+
+
+def test_records_are_measured_against_the_references_of_their_folder(results: Path):
+    assert all(record.is_normalised for record in load_records(results))
+    [comparison] = load_comparisons(results)
+    assert comparison.references is not None
+    assert comparison.references.command == "icrl evaluate probe --references"
+    shutil.rmtree(results / "references")
+    assert not any(record.is_normalised for record in load_records(results))
+
+
+def test_metrics_are_read_where_they_lie_beside_a_headline_record(results: Path):
+    [comparison] = load_comparisons(results)
+    assert list(comparison.metrics) == ["s5"]
+    assert comparison.metrics["s5"][1] == {"seed": 1, "env_steps": 0, "return/last_trial": 10.0}
+
+
+def test_scales_and_experiments_are_compared_apart(results: Path, make_data: Callable[..., Data]):
+    folder = results / "records" / "another" / "cpu"
+    folder.mkdir(parents=True)
+    (folder / "gru.json").write_text(json.dumps(make_data("gru") | {"experiment": "another", "scale": "cpu"}))
+    assert [comparison.name for comparison in load_comparisons(results)] == ["another-cpu", "probe-smoke"]
+
+
+def test_rungs_climb_from_identity_to_gaussian_and_unknown_ones_come_last():
+    rungs = ["gaussian", "sign/orthogonal", "my_own", "sign/sign", "identity"]
+    assert sorted(rungs, key=rung_order) == ["identity", "sign/sign", "sign/orthogonal", "gaussian", "my_own"]
+    assert sorted(reversed(LADDER), key=rung_order) == list(LADDER)
+
+
+def test_models_stand_in_one_order_with_the_memoryless_last():
+    assert sorted(["mlp", "zeta", "gru", "alpha", "s5"], key=model_order) == [
+        "s5",
+        "gru",
+        "alpha",
+        "zeta",
+        "mlp",
+    ]
+
+
+def test_the_memoryless_record_is_of_the_same_rung_on_the_same_tasks(
+    results: Path, make_data: Callable[..., Data]
+):
+    records = load_records(results)
+    part = make_data("s5")
+    del part["tasks"]["reacher"]
+    found = memoryless_of(parse_record(part), records)
+    assert found is not None
+    assert (found.model, list(found.tasks)) == ("mlp", ["pendulum"])
+    assert memoryless_of(parse_record(make_data("s5", "gaussian")), records) is None
+    assert memoryless_of(parse_record(make_data("s5") | {"experiment": "other"}), records) is None
+    assert memoryless_of(parse_record(make_data("mlp")), records) is None
+
+
+def test_a_folder_without_records_is_refused_with_what_to_do(tmp_path: Path):
+    with pytest.raises(UserError) as error:
+        load_comparisons(tmp_path / "results")
+    assert str(error.value) == (
+        f"{tmp_path}/results: got no record; "
+        f"expected {tmp_path}/results/records/<experiment>/<scale>/<model>.json; "
+        "run `icrl evaluate` and copy its evaluation.json there, or name another results folder"
+    )
+
+
+def test_two_records_of_one_model_on_one_rung_are_refused(results: Path, make_data: Callable[..., Data]):
+    twin = write(results, "s5-sign.json", make_data("s5"))
+    with pytest.raises(UserError) as error:
+        load_comparisons(results)
+    assert str(error.value) == (
+        f"{twin.with_name('s5.json')}: got a second record of s5 on the same projections (sign); "
+        f"expected {twin} alone; delete one of them"
+    )
+
+
+def test_records_of_other_tasks_or_trials_do_not_stand_side_by_side(
+    results: Path, make_data: Callable[..., Data]
+):
+    other = make_data("gru")
+    del other["tasks"]["reacher"]
+    path = write(results, "gru.json", other)
+    with pytest.raises(UserError) as error:
+        load_comparisons(results)
+    trials = "2 trials of 4 steps"
+    assert str(error.value) == (
+        f"{path}: got {trials}, with references, on pendulum (train); "
+        f"expected {trials}, with references, on pendulum (train), reacher (held_out) "
+        f"as in {path.with_name('s5.json')}; evaluate both on the same tasks, trials and references"
+    )
+
+
+def test_a_torn_metrics_file_is_refused_by_name(results: Path):
+    path = results / "records" / "probe" / "smoke" / "s5.metrics.jsonl"
+    path.write_text('{"env_steps": 1}\n{"env_st')
+    with pytest.raises(UserError) as error:
+        load_comparisons(results)
+    assert str(error.value).startswith(f"{path}: is not one JSON object a line (")
+    assert str(error.value).endswith("; copy it from its run")

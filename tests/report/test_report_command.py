@@ -1,0 +1,93 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from icrl.commands.report import report
+from icrl.errors import UserError
+
+
+def section(readme: str, heading: str) -> str:
+    return readme.split(f"### {heading}\n")[1].split("###")[0]
+
+
+def test_the_readme_holds_the_numbers_of_the_records(results: Path):
+    report(results)
+    readme = (results / "README.md").read_text()
+    train = section(readme, "Training tasks, unseen projections")
+    s5, mlp = (next(line for line in train.splitlines() if name in line) for name in ("S5", "MLP"))
+    assert re.findall(r"(-?[\d.]+) \[", s5) == ["0.25", "0.75", "0.50", "0.75"]  # first, last, gain, IQM
+    assert re.findall(r"(-?[\d.]+) \[", mlp) == ["0.25", "0.25", "0.00", "0.25"]
+    assert s5.endswith("| yes |")
+    assert mlp.endswith("| – |")
+    assert "| S5 | 0.50 [0.50, 0.50] | 1.00 [1.00, 1.00] |" in section(readme, "Held-out tasks")
+    ladder = section(readme, "Ladder of projections")
+    assert re.findall(r"^\| (\w+) \| (\S+)", ladder, re.MULTILINE)[1:] == [
+        ("sign", "S5"),
+        ("sign", "MLP"),
+        ("gaussian", "S5"),
+    ]
+    tasks = section(readme, "Return per trial, first → last")
+    assert "| pendulum | training | 10.0 | 4.0 | 30.0 | 15.0 → 25.0 [" in tasks
+    assert "| reacher | held out | -60.0 | -40.0 | 0.0 | -20.0 → 0.0 [0.0, 0.0] |" in tasks
+
+
+def test_the_readme_says_how_each_number_was_made(results: Path):
+    report(results)
+    made = section((results / "README.md").read_text(), "How it was made")
+    costs = "| 2 | 4,096 | 1,234 | 60 | 5,432 | 2 | 1.2 | 012345678 |"
+    assert f"| MLP (memoryless) | sign {costs} `icrl evaluate probe --model mlp` |" in made
+    assert f"| S5 | gaussian {costs} `icrl evaluate probe --model s5` |" in made
+    assert "References: `icrl evaluate probe --references`." in made
+    assert "Machine: cores 2, devices cpu." in made
+
+
+def test_every_figure_is_drawn_shown_and_printed(results: Path, capsys: pytest.CaptureFixture[str]):
+    report(results)
+    readme = results / "README.md"
+    shown = [results / link for link in re.findall(r"!\[.*?\]\((.*?)\)", readme.read_text())]
+    names = ("adaptation", "ladder", "bars", "reward-by-step", "learning")
+    assert sorted(shown) == sorted(results / "figures" / f"probe-smoke-{name}.png" for name in names)
+    assert sorted((results / "figures").iterdir()) == sorted(shown)
+    assert sorted(capsys.readouterr().out.split()) == sorted(map(str, [readme, *shown]))
+
+
+def test_another_folder_takes_what_is_written(results: Path, tmp_path: Path):
+    before = sorted(results.rglob("*"))
+    report(results, out=tmp_path / "there")
+    assert sorted(results.rglob("*")) == before
+    links = re.findall(r"!\[.*?\]\((.*?)\)", (tmp_path / "there" / "README.md").read_text())
+    assert links
+    assert all((tmp_path / "there" / link).is_file() for link in links)
+
+
+def test_the_default_folder_is_results(results: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(results.parent)
+    report(None)
+    assert (results / "README.md").is_file()
+
+
+def test_the_same_records_give_the_same_readme(results: Path):
+    report(results)
+    first = (results / "README.md").read_text()
+    report(results)
+    assert (results / "README.md").read_text() == first
+
+
+def test_without_references_returns_are_compared(results: Path):
+    (results / "references" / "probe.json").unlink()
+    report(results)
+    readme = (results / "README.md").read_text()
+    assert "| model | return, first trial | return, last trial |" in readme
+    assert "| S5 | 15.00 [" in section(readme, "Training tasks, unseen projections")
+
+
+def test_a_malformed_record_leaves_everything_unwritten(results: Path):
+    path = results / "records" / "probe" / "smoke" / "mlp.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seeds": "0, 1"}))
+    with pytest.raises(UserError) as error:
+        report(results)
+    assert str(error.value) == f"{path}: seeds: got '0, 1'; expected [seed], n finite numbers"
+    assert not (results / "README.md").exists()
+    assert not (results / "figures").exists()

@@ -1,0 +1,80 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from icrl.report.records import parse_record
+from icrl.report.tables import evaluation_table, print_evaluation, return_digits
+
+Data = dict[str, Any]
+
+
+def rows(table: Table) -> dict[str, list[str]]:
+    """Cells by first cell."""
+    columns = [list(column.cells) for column in table.columns]
+    return {str(name): [str(cell) for cell in cells] for name, *cells in zip(*columns, strict=True)}
+
+
+def test_a_row_holds_the_ends_of_an_episode_beside_all_references(make_data: Callable[..., Data]):
+    record, memoryless = parse_record(make_data()), parse_record(make_data("mlp", shift=-0.5))
+    cells = rows(evaluation_table(record, memoryless))["pendulum"]
+    first, last, random, do_nothing, recorded, specialist, first_score, last_score = cells
+    assert (first, random, do_nothing, recorded, specialist) == ("15.0", "10.0", "4.0", "15.0", "30.0")
+    assert last.startswith("25.0 [")
+    assert first_score == "0.25"
+    assert last_score.startswith("0.75 [")
+
+
+def test_each_split_ends_with_its_mean_score(make_data: Callable[..., Data]):
+    data = make_data()
+    data["tasks"]["twin"] = data["tasks"]["reacher"] | {"split": "train"}
+    data["references"]["twin"] = data["references"]["reacher"]
+    table = evaluation_table(parse_record(data), intervals=False)
+    names = list(table.columns[0].cells)
+    assert names == ["training tasks", "pendulum", "twin", "mean", "held out tasks", "reacher", "mean"]
+    first, last = (list(table.columns[i].cells) for i in (7, 8))
+    assert (first[3], last[3]) == ("0.38", "0.88")  # means of 0.25 and 0.50, of 0.75 and 1.00
+    assert (first[6], last[6]) == ("0.50", "1.00")
+
+
+def test_what_nobody_measured_is_a_dash(make_data: Callable[..., Data]):
+    table = evaluation_table(parse_record(make_data(references=False)), intervals=False)
+    assert rows(table)["pendulum"] == ["15.0", "25.0", "9.0", "5.0", "–", "–", "–", "–"]
+    assert "needs every task's references" in str(table.caption)
+
+
+def test_the_caption_says_what_the_brackets_are_over(make_data: Callable[..., Data]):
+    lines = str(evaluation_table(parse_record(make_data())).caption).splitlines()
+    assert lines == [
+        "first, last: trials 1 and 2 of an episode; [95 % interval], 2 seeds, 2 episodes per task",
+        "score: 0 = better of random and do nothing, 1 = specialist",
+    ]
+
+
+def test_without_a_terminal_no_line_is_broken(
+    make_data: Callable[..., Data], capsys: pytest.CaptureFixture[str]
+):
+    print_evaluation(parse_record(make_data()))
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("pendulum")]
+    assert line.split()[:3] == ["pendulum", "15.0", "25.0"]
+    assert line.count("[") == 2
+
+
+@pytest.mark.parametrize(("width", "brackets"), [(70, 0), (110, 2)])
+def test_a_narrow_terminal_gets_the_table_without_intervals(
+    make_data: Callable[..., Data], monkeypatch: pytest.MonkeyPatch, width: int, brackets: int
+):
+    console = Console(width=width, force_terminal=True, no_color=True, record=True)
+    monkeypatch.setattr("icrl.report.tables.Console", lambda **_: console)
+    print_evaluation(parse_record(make_data()))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    [row] = [line for line in lines if line.strip().startswith("pendulum")]
+    assert row.count("[") == brackets
+
+
+@pytest.mark.parametrize(("returns", "digits"), [((0.5, -9.9), 2), ((3.0, -97.0), 1), ((None, 1500.0), 0)])
+def test_returns_have_decimals_after_their_size(returns: tuple[float | None, ...], digits: int):
+    assert return_digits(*returns) == digits
