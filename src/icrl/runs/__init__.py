@@ -1,0 +1,1 @@
+"""Everything of a run that touches disk or network: its folder, its checkpoints, its trackers."""

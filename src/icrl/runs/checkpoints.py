@@ -1,0 +1,316 @@
+"""Checkpoints: the whole state of a run, written whole, read back bit for bit.
+
+A checkpoint is a folder, named after its update:
+
+    arrays/         the leaves of the state, an Orbax checkpoint with one array a leaf
+    metadata.json   the update, its score, type of every leaf, the caller's metadata
+    checksums.json  CRC-32 of every other file
+
+Orbax finds a missing file but not a changed byte, and reports in thousands of lines on stderr; so checksums
+are compared before it reads. Its CheckpointManager is not used: it cannot open a folder where one checkpoint
+has a damaged metrics file, takes an emptied checkpoint for a whole one, and deletes in place.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from icrl.errors import MachineError, UserError
+from icrl.runs.directory import CHECKPOINTS
+from icrl.runs.disk import to_json, writing
+from icrl.types import PyTree
+
+logger = logging.getLogger(__name__)
+
+ARRAYS, METADATA, CHECKSUMS = "arrays", "metadata.json", "checksums.json"
+
+T = TypeVar("T")
+
+
+class Checkpoints:
+    """The checkpoints of one run, in one folder that a single process writes."""
+
+    def __init__(self, path: Path, keep: int = 2) -> None:
+        """Args: path: the folder of all checkpoints; keep: how many of the newest stay, besides the best."""
+        assert keep >= 1, "the newest checkpoint is what a run resumes from"
+        self.path = path
+        self._keep = keep
+
+    def updates(self) -> list[int]:
+        """The updates that have a checkpoint, ascending."""
+        folders = self.path.iterdir() if self.path.is_dir() else ()
+        return sorted(int(folder.name) for folder in folders if folder.name.isdigit())
+
+    def save(
+        self,
+        update: int,
+        state: PyTree,
+        best_score: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes the checkpoint of this update, then deletes those that are not kept any longer.
+
+        A process killed at any moment leaves this checkpoint whole or not at all, and the one before until
+        this one is whole. Checkpoints of later updates, which a fallback has given up, are deleted too.
+
+        Args:
+            update: its place in the run.
+            state: arrays of any dtype but typed keys.
+            best_score: what the best checkpoint has most of; None or NaN is never the best.
+            metadata: anything that JSON can hold.
+
+        Raises:
+            MachineError: the disk is full or not writable; the checkpoints before are intact.
+        """
+        description = {"update": update, "best_score": best_score, "metadata": metadata or {}}
+        folder, unfinished = self.path / str(update), self.path / f"{update}.unfinished"
+        with writing(folder):
+            self._clear_up()
+            unfinished.mkdir(parents=True)
+            try:
+                _write(unfinished, state, description)
+            except BaseException:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+            if folder.exists():
+                folder.rename(self.path / f"{update}.replaced")
+            unfinished.rename(folder)
+            self._discard_old(update)
+            self._clear_up()
+
+    def restore(self, template: PyTree) -> tuple[int, PyTree] | None:
+        """The newest readable update and its state; None if the run has no checkpoint yet.
+
+        The arrays are the saved ones bit for bit and lie, like fresh ones, uncommitted on the default device.
+
+        Args:
+            template: a state, or its shapes as `jax.eval_shape` gives them.
+
+        Raises:
+            UserError: the state has other leaves, shapes or dtypes than the template.
+            MachineError: there are checkpoints, but none can be read.
+        """
+        with writing(self.path):
+            self._clear_up()
+        newest_first = [self.path / str(update) for update in reversed(self.updates())]
+        return _first_readable(newest_first, lambda folder: _read(folder, template)) if newest_first else None
+
+    def _clear_up(self) -> None:
+        """Deletes what is no checkpoint, once it has put back the one that a killed process was replacing."""
+        for replaced in self.path.glob("*.replaced"):
+            if not replaced.with_suffix("").exists():
+                replaced.rename(replaced.with_suffix(""))
+        for suffix in ("unfinished", "replaced", "discarded"):
+            for leftover in self.path.glob(f"*.{suffix}"):
+                shutil.rmtree(leftover)
+
+    def _discard_old(self, update: int) -> None:
+        updates = [other for other in self.updates() if other <= update]
+        kept = {*updates[-self._keep :], max(updates, key=lambda other: _rank(self.path / str(other)))}
+        for other in set(self.updates()) - kept:
+            (self.path / str(other)).rename(self.path / f"{other}.discarded")
+
+
+def restore_params(
+    path: Path, template: PyTree, which: Literal["newest", "best"] = "newest"
+) -> tuple[int, PyTree]:
+    """The update and the parameters alone, the leaves of the state below `params`.
+
+    Args:
+        path: one checkpoint, a folder of checkpoints, or a run directory.
+        template: the parameters, or their shapes.
+        which: of several checkpoints; if that one cannot be read, the next best is taken.
+
+    Raises:
+        UserError: there is no checkpoint, or its parameters do not fit the template.
+        MachineError: none can be read.
+    """
+    return _first_readable(_candidates(path, which), lambda folder: _read(folder, template, "params."))
+
+
+def metadata(path: Path, which: Literal["newest", "best"] = "newest") -> dict[str, Any]:
+    """`update`, `best_score` and `metadata` as saved in the checkpoint that `restore_params` takes.
+
+    Raises:
+        UserError: there is no checkpoint.
+        MachineError: none can be read.
+    """
+
+    def read(folder: Path) -> dict[str, Any]:
+        description = _verified_description(folder)
+        return {key: description[key] for key in ("update", "best_score", "metadata")}
+
+    return _first_readable(_candidates(path, which), read)
+
+
+def _candidates(path: Path, which: Literal["newest", "best"]) -> list[Path]:
+    """Folders of checkpoints, the wanted one first."""
+    if any((path / part).exists() for part in (ARRAYS, METADATA, CHECKSUMS)):
+        return [path]
+    checkpoints = Checkpoints(path / CHECKPOINTS if (path / CHECKPOINTS).is_dir() else path)
+    folders = [checkpoints.path / str(update) for update in checkpoints.updates()]
+    if not folders:
+        raise UserError(f"{path}: got no checkpoint in it; expected at least one; train the run first")
+    return sorted(folders, key=_rank if which == "best" else lambda folder: int(folder.name), reverse=True)
+
+
+def _rank(folder: Path) -> tuple[float, int]:
+    """Order by score, then by update. A checkpoint without a readable score comes before all with one."""
+    try:
+        score = json.loads((folder / METADATA).read_text())["best_score"]
+    except (OSError, ValueError, KeyError, TypeError):
+        score = None
+    return -math.inf if score is None else score, int(folder.name)
+
+
+class _UnreadableError(Exception):
+    """A checkpoint is damaged; says how."""
+
+
+def _first_readable(folders: Sequence[Path], read: Callable[[Path], T]) -> T:
+    for folder in folders:
+        try:
+            return read(folder)
+        except _UnreadableError as error:
+            logger.warning("%s: the checkpoint cannot be read: %s", folder, error)
+    raise MachineError(
+        f"{', '.join(map(str, folders))}: got only damaged checkpoints; expected one that can be read; "
+        "restore one from a backup, or start anew in another folder with --out"
+    )
+
+
+def _write(folder: Path, state: PyTree, description: Mapping[str, Any]) -> None:
+    leaves = _named_leaves(state)
+    arrays = {name: np.asarray(leaf) for name, leaf in jax.device_get(leaves).items()}
+    types = {
+        "leaves": {name: _type(leaf) for name, leaf in leaves.items()},
+        "weakly_typed": [name for name, leaf in leaves.items() if jax.typeof(leaf).weak_type],
+    }
+    _reserve(folder / "reserve", sum(array.nbytes for array in arrays.values()) + 2**20)
+    with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+        try:
+            # Orbax refuses arrays without elements; their shape is all that there is to keep.
+            orbax.save(
+                (folder / ARRAYS).absolute(),
+                ocp.args.PyTreeSave({name: array for name, array in arrays.items() if array.size}),
+            )
+        except (ValueError, RuntimeError) as error:
+            raise OSError(str(error).partition("\n")[0][:300]) from error
+    (folder / METADATA).write_text(json.dumps(to_json({**description, **types})))
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    checksums = {str(file.relative_to(folder)): _checksum(file) for file in files}
+    (folder / CHECKSUMS).write_text(json.dumps(checksums))
+
+
+def _reserve(path: Path, num_bytes: int) -> None:
+    """Fails with one plain OSError where the disk or a quota has no room: inside Orbax every array would."""
+    path.write_bytes(bytes(num_bytes))
+    path.unlink()
+
+
+def _verified_description(folder: Path) -> dict[str, Any]:
+    """What metadata.json says, once every file of the checkpoint is known to be as it was written."""
+    try:
+        for name, checksum in json.loads((folder / CHECKSUMS).read_text()).items():
+            if _checksum(folder / name) != checksum:
+                raise _UnreadableError(f"{name} has changed since it was written")
+        return json.loads((folder / METADATA).read_text())
+    except FileNotFoundError as error:
+        raise _UnreadableError(f"{Path(error.filename).relative_to(folder)} is missing") from error
+    except (OSError, ValueError, AttributeError) as error:
+        raise _UnreadableError(f"{CHECKSUMS} or a file it names is damaged ({error})") from error
+
+
+def _read(folder: Path, template: PyTree, below: str = "") -> tuple[int, PyTree]:
+    description = _verified_description(folder)
+    wanted = _named_leaves(template, below)
+    _require_same_types(
+        folder,
+        expected={name: _type(leaf) for name, leaf in wanted.items()},
+        saved={name: type_ for name, type_ in description["leaves"].items() if name.startswith(below)},
+    )
+    names = [name for name, leaf in wanted.items() if math.prod(leaf.shape)]
+    with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+        try:
+            arrays = orbax.restore(
+                (folder / ARRAYS).absolute(),
+                ocp.args.PyTreeRestore(
+                    item=dict.fromkeys(names, 0),
+                    restore_args=dict.fromkeys(names, ocp.RestoreArgs(restore_type=np.ndarray)),
+                    partial_restore=True,
+                ),
+            )
+        except Exception as error:  # Orbax raises what it likes
+            raise _UnreadableError(f"Orbax says {str(error).partition(chr(10))[0][:300]}") from error
+    leaves = [
+        _on_device(arrays.get(name, np.zeros(leaf.shape, leaf.dtype)), name in description["weakly_typed"])
+        for name, leaf in wanted.items()
+    ]
+    return description["update"], jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
+def _on_device(array: np.ndarray, is_weakly_typed: bool) -> jax.Array:
+    """The array as JAX had it: uncommitted, and of a weak type if it was, so that no step is recompiled."""
+    if not is_weakly_typed:
+        return jnp.array(array)
+    weak = jnp.full(array.shape, array.dtype.type(0).item())
+    return weak.at[...].set(array)  # keeps the weak type, for which JAX has no public cast
+
+
+def _require_same_types(folder: Path, expected: dict[str, str], saved: dict[str, str]) -> None:
+    wrong = [
+        f"{name}: got {saved.get(name, 'nothing')}; expected {expected.get(name, 'nothing')}"
+        for name in expected | saved
+        if saved.get(name) != expected.get(name)
+    ]
+    if wrong:
+        rest = [f"and {len(wrong) - 5} more"] if len(wrong) > 5 else []
+        raise UserError(
+            f"{folder}: does not fit the spec; use the spec and the version of icrl that made it\n"
+            + "\n".join([*wrong[:5], *rest])
+        )
+
+
+def _named_leaves(tree: PyTree, below: str = "") -> dict[str, Any]:
+    """The leaves by their path, such as `params.encoder.kernel`; `below` is the path of the tree itself."""
+    paths_and_leaves, _ = jax.tree.flatten_with_path(tree)
+    named = {
+        below + jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in paths_and_leaves
+    }
+    assert len(named) == len(paths_and_leaves), "two leaves of the state have the same path"
+    return named
+
+
+def _type(leaf: Any) -> str:
+    """Dtype and shape, such as `float32[64,3]`."""
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+
+
+def _checksum(path: Path) -> int:
+    return zlib.crc32(path.read_bytes())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Orbax's own log off the terminal."""
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

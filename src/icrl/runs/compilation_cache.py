@@ -1,0 +1,35 @@
+"""JAX's persistent compilation cache, so that a second start does not compile again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import jax
+
+logger = logging.getLogger(__name__)
+
+
+def enable(path: Path | None = None) -> None:
+    """Keeps compiled programs in a folder: `path`, else JAX's own setting, else the user's cache folder.
+
+    A folder that cannot be written is warned of, and programs are then compiled anew in each process.
+    """
+    folder = Path(path or jax.config.jax_compilation_cache_dir or _users_cache() / "icrl" / "xla")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        logger.warning("%s: compiled programs cannot be kept there (%s)", folder, error.strerror)
+        jax.config.update("jax_enable_compilation_cache", False)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _users_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,0 +1,65 @@
+"""Writing files whole, to disks that may be full or read-only, and values that JSON can hold."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from icrl.errors import MachineError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an OSError raised inside into a MachineError: that `path` was being written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+                advice = "what was written before is intact; free some space and run the same command again"
+            case errno.EROFS | errno.EACCES | errno.EPERM:
+                advice = "make the folder writable, or choose another one with --out"
+            case _:
+                advice = "what was written before is intact; run the same command again"
+        raise MachineError(f"{path}: could not be written ({error.strerror or error}); {advice}") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces the file in one step: a process killed at any moment leaves the old text or the new.
+
+    Raises:
+        MachineError: the disk refuses; the old text is intact.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path):
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def to_json(value: Any) -> Any:
+    """The value as strict JSON has it: numbers that are not finite become null, NumPy's become Python's."""
+    match value:
+        case np.generic() | np.ndarray():
+            return to_json(value.tolist())
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): to_json(item) for key, item in value.items()}
+        case list() | tuple():
+            return [to_json(item) for item in value]
+        case _:
+            return value

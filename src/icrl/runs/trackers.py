@@ -1,0 +1,134 @@
+"""Trackers: where the records of a run are shown while it runs. `metrics.jsonl` has them all the same."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from icrl.errors import MachineError, UserError
+
+logger = logging.getLogger(__name__)
+
+
+class Tracker(Protocol):
+    """Receives the records of one seed, in order."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Shows one record; it has `update` and `env_steps`."""
+        ...
+
+    def finish(self) -> None:
+        """Shows what is still on its way; nothing is logged afterwards."""
+        ...
+
+
+class MemoryTracker:
+    """Keeps the records, for tests."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.is_finished = False
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Appends the record to `records`."""
+        self.records.append(dict(record))
+
+    def finish(self) -> None:
+        """Sets `is_finished`."""
+        self.is_finished = True
+
+
+class WandbTracker:
+    """One W&B run, drawn over `env_steps`.
+
+    Offline needs no account and connects to nothing: `wandb sync RUN_DIR/wandb/*run-*` uploads the run later,
+    and joins its parts if it was resumed. Once W&B fails, training goes on without it.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["offline", "online", "disabled"],
+        *,
+        directory: Path,
+        project: str,
+        group: str,
+        name: str,
+        seed: int,
+        run_id: str,
+        spec: Mapping[str, Any],
+    ) -> None:
+        """Starts the W&B run, or resumes it.
+
+        Args:
+            mode: `disabled` does nothing at all.
+            directory: the run directory; W&B writes into its folder `wandb`.
+            project: W&B's project.
+            group: what the seeds of one run share in W&B.
+            name: of the run; the seed is appended.
+            seed: one W&B run shows one seed.
+            run_id: the manifest's `id`: the same id and seed resume the same W&B run.
+            spec: plain values, shown as W&B's config.
+
+        Raises:
+            UserError: online, but nobody is logged in.
+            MachineError: online, but W&B cannot be reached.
+        """
+        self._run: Any = None
+        if mode == "disabled":
+            return
+        if mode == "offline":
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its telemetry would connect
+        import wandb
+
+        try:
+            with self._tolerating_failures(tolerate=mode == "offline"):
+                self._run = wandb.init(
+                    mode=mode,
+                    dir=directory,
+                    project=project,
+                    group=group,
+                    name=f"{name}-seed{seed}",
+                    id=f"{run_id}-seed{seed}",
+                    resume="allow",
+                    config={**spec, "seed": seed},
+                    settings=wandb.Settings(
+                        silent=True, console="off", disable_git=True, disable_code=True, reinit="create_new"
+                    ),
+                )
+                self._run.define_metric("env_steps")
+                self._run.define_metric("*", step_metric="env_steps")
+        except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
+            raise UserError(f"--wandb: got online; {error}; or use --wandb offline") from error
+        except Exception as error:
+            raise MachineError(
+                f"--wandb: got online; W&B failed ({error}); use --wandb offline, and `wandb sync` later"
+            ) from error
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Sends one record. Updates that W&B has already, repeated after a resume, are left out."""
+        if self._run is not None:
+            with self._tolerating_failures():
+                if record["update"] >= self._run.step:
+                    shown = {key: value for key, value in record.items() if value is not None}
+                    self._run.log(shown, step=record["update"])
+
+    def finish(self) -> None:
+        """Ends the W&B run; online, waits until all is uploaded."""
+        if self._run is not None:
+            with self._tolerating_failures():
+                self._run.finish()
+            self._run = None
+
+    @contextmanager
+    def _tolerating_failures(self, tolerate: bool = True) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not tolerate:
+                raise
+            self._run = None
+            logger.warning("W&B failed (%s); the run goes on without it, metrics.jsonl has everything", error)
