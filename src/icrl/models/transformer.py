@@ -112,7 +112,9 @@ class WindowedAttention(nn.Module):
             "btnd,bknd->bntk", self._rotate(query, query_place), self._rotate(key, key_place)
         ) / jnp.sqrt(width / self.spec.num_heads)
         weights = jax.nn.softmax(jnp.where(visible_BTK[:, None], scores, -jnp.inf), axis=-1)
-        y = jnp.einsum("bntk,bknd->btnd", weights, self._heads(value))
+        # A zero weight does not cancel a NaN. Whoever may see a spoilt step learns of it from its key.
+        finite = jnp.where(jnp.isfinite(value), value, 0.0)
+        y = jnp.einsum("bntk,bknd->btnd", weights, self._heads(finite))
         y = nn.Dense(width, use_bias=False, name="out")(y.reshape(batch, num_steps, width))
 
         kept = slice(num_steps, None)
