@@ -1,0 +1,200 @@
+"""What is S5's own: the state space against dense matrices, discretisation, gates, the ablation, its spec."""
+
+from dataclasses import replace
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+
+from icrl.errors import SpecError
+from icrl.models.hippo import hippo_eigenpairs, hippo_normal
+from icrl.models.s5 import S5Layer, S5Spec, StateSpace, discretize
+from icrl.types import PyTree
+
+T, B, H, N = 5, 2, 3, 8
+SPEC = S5Spec(width=H, num_layers=1, state_size=N, delta_min=0.05, delta_max=0.5)
+KEY = jax.random.key(0, impl="rbg")  # compiles faster than the default
+NEVER = np.zeros((T, B), bool)
+U = np.random.default_rng(0).normal(size=(T, B, H)).astype(np.float32)
+TOLERANCE = dict(rtol=1e-4, atol=1e-5)
+
+
+@cache
+def _initial(num_blocks: int, c_init: str) -> dict[str, jax.Array]:
+    module = StateSpace(replace(SPEC, num_blocks=num_blocks, c_init=c_init))
+    return jax.jit(module.init)(KEY, np.zeros((B, N), np.float32), U, NEVER)["params"]
+
+
+def initial(num_blocks: int = 1, c_init: str = "lecun_normal") -> dict[str, np.ndarray]:
+    """Parameters of a fresh state space, to be changed at will."""
+    return jax.tree.map(np.array, _initial(num_blocks, c_init))
+
+
+def run(module: StateSpace | S5Layer, params: PyTree, reset: np.ndarray = NEVER) -> np.ndarray:
+    return jax.jit(module.apply)({"params": params}, np.zeros((B, N), np.float32), U, reset)[1]
+
+
+def as_complex(halves: np.ndarray, axis: int) -> np.ndarray:
+    real, imag = np.split(halves.astype(np.float64), 2, axis=axis)
+    return real + 1j * imag
+
+
+def full_spectrum(params: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``B`` ``[N, H]``, ``C`` ``[H, N]`` and eigenvalues ``[N]``, each with its conjugate half added."""
+    half_lambda = params["lambda_re"] + 1j * params["lambda_im"].astype(np.float64)
+    half_b = as_complex(params["B"], axis=1).T
+    # Stored is [2 Re C; -2 Im C], transposed, so that a product with [Re x, Im x] gives 2 Re(C x).
+    half_c = as_complex(params["C"], axis=0).conj().T / 2
+    both = lambda half, axis: np.concatenate([half, half.conj()], axis=axis)  # noqa: E731
+    return both(half_b, 0), both(half_c, 1), both(half_lambda, 0)
+
+
+def recur(a_bar: np.ndarray, b_bar: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """The discrete state space of the textbook: ``x_t = A x_{t-1} + B u_t``, ``y_t = C x_t + D u_t``."""
+    x, outputs = np.zeros((B, len(a_bar)), a_bar.dtype), []
+    for u in U.astype(np.float64):
+        x = x @ a_bar.T + u @ b_bar.T
+        outputs.append(x @ c.T + d * u)
+    return np.stack(outputs)
+
+
+@pytest.mark.parametrize("num_blocks", [1, 2])
+@pytest.mark.parametrize("discretization", ["zoh", "bilinear"])
+def test_a_fresh_layer_is_a_dense_real_state_space_with_hippo_blocks(discretization, num_blocks):
+    module = StateSpace(replace(SPEC, discretization=discretization, num_blocks=num_blocks))
+    params = initial(num_blocks)
+    delta = 0.2  # one time step for all pairs, so that the dense matrix can be discretised as a whole
+    params["log_delta"] = np.full_like(params["log_delta"], np.log(delta))
+
+    a = scipy.linalg.block_diag(*[hippo_normal(N // num_blocks)] * num_blocks)
+    half_basis = scipy.linalg.block_diag(*[hippo_eigenpairs(N // num_blocks)[1]] * num_blocks)
+    basis = np.concatenate([half_basis, half_basis.conj()], axis=1)
+    b, c, _ = full_spectrum(params)
+    b, c = basis @ b, c @ basis.conj().T
+    np.testing.assert_allclose(b.imag, 0, atol=1e-6)
+    np.testing.assert_allclose(c.imag, 0, atol=1e-6)
+
+    identity = np.eye(N)
+    if discretization == "zoh":
+        a_bar = scipy.linalg.expm(delta * a)
+        b_bar = np.linalg.solve(a, (a_bar - identity) @ b.real)
+    else:
+        a_bar = np.linalg.solve(identity - delta / 2 * a, identity + delta / 2 * a)
+        b_bar = np.linalg.solve(identity - delta / 2 * a, delta * b.real)
+    np.testing.assert_allclose(run(module, params), recur(a_bar, b_bar, c.real, params["D"]), **TOLERANCE)
+
+
+@pytest.mark.parametrize("discretization", ["zoh", "bilinear"])
+def test_a_trained_layer_is_the_complex_state_space_of_its_full_spectrum(discretization):
+    module = StateSpace(replace(SPEC, discretization=discretization))
+    rng = np.random.default_rng(1)
+    params = {
+        name: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32) for name, leaf in initial().items()
+    }
+    b, c, eigenvalues = full_spectrum(params)
+    delta = np.tile(np.exp(params["log_delta"]), 2)
+    if discretization == "zoh":
+        a_bar, scale = np.exp(eigenvalues * delta), (np.exp(eigenvalues * delta) - 1) / eigenvalues
+    else:
+        a_bar, scale = (
+            (1 + eigenvalues * delta / 2) / (1 - eigenvalues * delta / 2),
+            delta / (1 - eigenvalues * delta / 2),
+        )
+    y = recur(np.diag(a_bar), scale[:, None] * b, c, params["D"])
+    np.testing.assert_allclose(y.imag, 0, atol=1e-9)
+    np.testing.assert_allclose(run(module, params), y.real, **TOLERANCE)
+
+
+def test_discretization_by_hand():
+    # lambda delta = -1: exp(-1); and (1 - 1/2) / (1 + 1/2) = 1/3, 2 / (3/2) = 4/3.
+    eigenvalue, delta = jnp.array([-0.5 + 0j]), jnp.array([2.0])
+    np.testing.assert_allclose(
+        discretize(eigenvalue, delta, "zoh"), [[np.exp(-1)], [2 * (1 - np.exp(-1))]], rtol=1e-6
+    )
+    np.testing.assert_allclose(discretize(eigenvalue, delta, "bilinear"), [[1 / 3], [4 / 3]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("c_init", ["lecun_normal", "complex_normal"])
+def test_initial_parameters_are_real_and_time_steps_in_range(c_init):
+    params = initial(c_init=c_init)
+    assert {leaf.dtype for leaf in params.values()} == {np.dtype(np.float32)}
+    assert np.all((np.exp(params["log_delta"]) >= 0.05) & (np.exp(params["log_delta"]) <= 0.5))
+    assert len(np.unique(params["log_delta"])) == N // 2
+    assert 0.1 < np.std(params["C"]) < 2
+
+
+def test_clipped_eigenvalues_cannot_make_the_state_grow():
+    clipped, free = StateSpace(SPEC), StateSpace(replace(SPEC, clip_eigenvalues=False))
+    params = initial()
+    growing, marginal = dict(params), dict(params)
+    growing["lambda_re"], marginal["lambda_re"] = (
+        np.full(N // 2, 2.0, np.float32),
+        np.full(N // 2, -1e-4, np.float32),
+    )
+    np.testing.assert_array_equal(run(clipped, growing), run(clipped, marginal))
+    assert np.max(np.abs(run(free, growing) - run(free, marginal))) > 0.1
+
+
+@pytest.mark.parametrize("gate", ["full_glu", "half_glu1", "half_glu2", "gelu"])
+def test_gates_follow_the_original_code(gate):
+    """``v = gelu(y)``: full_glu (W v) s(G v), half_glu1 v s(G v), half_glu2 y s(G v), gelu v."""
+    module = S5Layer(replace(SPEC, gate=gate, norm="none"))
+    rng = np.random.default_rng(2)
+    params = {"state_space": initial()}
+    for name in ("value", "gate"):
+        params[name] = {"kernel": rng.normal(size=(H, H)), "bias": rng.normal(size=H)}
+    y = run(StateSpace(SPEC), params["state_space"])
+    v = jax.nn.gelu(y)
+    dense = lambda name: v @ params[name]["kernel"] + params[name]["bias"]  # noqa: E731
+    gated = {
+        "full_glu": lambda: dense("value") * jax.nn.sigmoid(dense("gate")),
+        "half_glu1": lambda: v * jax.nn.sigmoid(dense("gate")),
+        "half_glu2": lambda: y * jax.nn.sigmoid(dense("gate")),
+        "gelu": lambda: v,
+    }[gate]()
+    np.testing.assert_allclose(run(module, params), U + gated, **TOLERANCE)
+
+
+@pytest.mark.parametrize("prenorm", [True, False])
+def test_a_layer_that_adds_nothing_passes_its_input_on(prenorm):
+    module = S5Layer(replace(SPEC, prenorm=prenorm))
+    params = {
+        "state_space": initial() | {"B": np.zeros((H, N), np.float32), "D": np.zeros(H, np.float32)},
+        "gate": {"kernel": np.eye(H), "bias": np.zeros(H)},
+        "norm": {"scale": np.ones(H), "bias": np.zeros(H)},
+    }
+    normalised = (U - U.mean(-1, keepdims=True)) / np.sqrt(U.var(-1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(run(module, params), U if prenorm else normalised, **TOLERANCE)
+
+
+def test_without_resets_memory_runs_on_across_episode_starts():
+    with_reset, without = SPEC.build(), replace(SPEC, reset=False).build()
+    empty = with_reset.initial_state(B)
+    params = jax.jit(with_reset.init)(KEY, empty, U, NEVER)
+    restart = NEVER.copy()
+    restart[3] = True
+    uninterrupted_state, uninterrupted = jax.jit(with_reset.apply)(params, empty, U, NEVER)
+    state, y = jax.jit(without.apply)(params, empty, U, restart)
+    np.testing.assert_array_equal(y, uninterrupted)
+    np.testing.assert_array_equal(state[0], uninterrupted_state[0])
+    _, cleared = jax.jit(with_reset.apply)(params, empty, U, restart)
+    assert np.max(np.abs(cleared[3:] - y[3:])) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("num_layers", 0, "num_layers: got 0; expected at least 1"),
+        ("width", 0, "width: got 0; expected at least 1"),
+        ("state_size", 7, "state_size: got 7; expected a positive multiple of 2 * num_blocks = 2"),
+        ("num_blocks", 3, "state_size: got 8; expected a positive multiple of 2 * num_blocks = 6"),
+        ("delta_min", 0.6, "delta_min: got 0.6; expected above 0 and at most delta_max = 0.5"),
+    ],
+)
+def test_impossible_sizes_are_refused(field, value, message):
+    with pytest.raises(SpecError) as error:
+        replace(SPEC, **{field: value})
+    assert str(error.value) == message

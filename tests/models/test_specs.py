@@ -1,0 +1,38 @@
+"""Specs of the other models: sizes that cannot be are refused, and what `build` makes fits its spec."""
+
+from typing import get_args
+
+import pytest
+
+from icrl.errors import SpecError
+from icrl.models import ModelSpec
+from icrl.models.mlp import MLPSpec
+from icrl.models.recurrent import GRUSpec, LSTMSpec
+from icrl.models.transformer import TransformerSpec
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields", "message"),
+    [
+        (GRUSpec, dict(width=0), "width: got 0; expected at least 1"),
+        (LSTMSpec, dict(num_layers=0), "num_layers: got 0; expected at least 1"),
+        (MLPSpec, dict(num_layers=0), "num_layers: got 0; expected at least 1"),
+        (TransformerSpec, dict(window=0), "window: got 0; expected at least 1"),
+        (
+            TransformerSpec,
+            dict(width=12, num_heads=4),
+            "width: got 12; expected a multiple of 2 * num_heads = 8",
+        ),
+    ],
+)
+def test_impossible_sizes_are_refused(spec, fields, message):
+    with pytest.raises(SpecError) as error:
+        spec(**fields)
+    assert str(error.value) == message
+
+
+def test_every_model_has_a_kind_of_its_own_and_works_by_default():
+    specs = [spec() for spec in get_args(ModelSpec)]
+    assert [spec.kind for spec in specs] == ["s5", "gru", "lstm", "transformer", "mlp"]
+    for spec in specs:
+        assert spec.build().spec == spec
