@@ -57,15 +57,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY.PATH=VALUE", help="Fields of the spec to change, values in YAML."),
 ]
-Model = Annotated[
-    str | None, typer.Option(metavar="NAME", help="One of the spec's models.  [default: the spec's]")
-]
-Scale = Annotated[
-    str | None, typer.Option(metavar="smoke|cpu|paper", help="Size of the experiment.  [default: cpu]")
-]
-Seed = Annotated[
-    int | None, typer.Option(parser=_seed, metavar="N", help="Seed of every draw.  [default: the spec's]")
-]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="One of the spec's models.  [default: the spec's]")]
+Scale = Annotated[str | None, typer.Option(metavar="smoke|cpu|paper", help="Size of the experiment.  [default: cpu]")]
+Seed = Annotated[int | None, typer.Option(parser=_seed, metavar="N", help="Seed of every draw.  [default: the spec's]")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write.  [default: below results/]")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of a failure.")]
 
@@ -105,17 +99,13 @@ def train(
     seed: Seed = None,
     num_seeds: Annotated[
         int | None,
-        typer.Option(
-            parser=_count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"
-        ),
+        typer.Option(parser=_count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"),
     ] = None,
     scale: Scale = None,
     out: Out = None,
     wandb: Annotated[
         Literal["offline", "online", "disabled"] | None,
-        typer.Option(
-            help="Weights & Biases mode; offline needs no account.  [default: offline]", show_default=False
-        ),
+        typer.Option(help="Weights & Biases mode; offline needs no account.  [default: offline]", show_default=False),
     ] = None,
     verbose: Verbose = False,
 ) -> None:
@@ -154,9 +144,7 @@ def evaluate(
     model: Model = None,
     seed: Seed = None,
     scale: Scale = None,
-    tasks: Annotated[
-        Literal["train", "held_out", "all"], typer.Option(help="Which tasks of the spec.")
-    ] = "all",
+    tasks: Annotated[Literal["train", "held_out", "all"], typer.Option(help="Which tasks of the spec.")] = "all",
     episodes: Annotated[
         int | None, typer.Option(parser=_count, metavar="N", help="Episodes a task.  [default: the spec's]")
     ] = None,
@@ -170,9 +158,7 @@ def evaluate(
     ] = None,
     references: Annotated[
         bool,
-        typer.Option(
-            "--references", help="Regenerate the spec's random, do-nothing and specialist lines instead."
-        ),
+        typer.Option("--references", help="Regenerate the spec's random, do-nothing and specialist lines instead."),
     ] = False,
     out: Out = None,
     verbose: Verbose = False,

@@ -17,7 +17,9 @@ class Act(Protocol):
 
     def __call__(
         self, memory: PyTree, observation: jax.Array, episode_start: jax.Array, key: Key
-    ) -> tuple[PyTree, jax.Array, jax.Array, jax.Array]: ...
+    ) -> tuple[PyTree, jax.Array, jax.Array, jax.Array]:
+        """Acts on one step of every row."""
+        ...
 
 
 class Carry(NamedTuple):
@@ -44,9 +46,7 @@ def rollout(
         cut = after.episode_start & after.truncated
         bootstrap = jax.lax.cond(
             jnp.any(cut),
-            lambda: jnp.where(
-                cut, act(memory, after.final_observation, jnp.zeros_like(cut), value_key)[3], 0.0
-            ),
+            lambda: jnp.where(cut, act(memory, after.final_observation, jnp.zeros_like(cut), value_key)[3], 0.0),
             lambda: jnp.zeros_like(value),
         )
         return Carry(environment, after, memory), Trajectory(

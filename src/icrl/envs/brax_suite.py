@@ -103,7 +103,7 @@ BODIES = {
     "cartpole": Body(
         asset="inverted_pendulum.xml",
         edits=((r'range="-90 90" type="hinge"', 'limited="false" type="hinge"'),),
-        gear=None,
+        gear=(40.0,),
         tip=(0.0, 0.0, 0.6),
         angles=(1,),
         velocity_scale=(1.0, 5.0),
@@ -205,15 +205,15 @@ TASKS = {
     ),
     "reacher_easy": BraxTask(
         "reacher",
-        "Starts in any pose; the target stays for the episode; rewards closeness with a 0.15 m margin, not -distance.",
-        lambda m: reaching(m, 0.15),
+        "Starts in any pose; the target stays for the episode; rewards closeness with a 0.4 m margin, not -distance.",
+        lambda m: reaching(m, 0.4),
         start=ANYWHERE,
         target_radius=0.2,
     ),
     "reacher_hidden": BraxTask(
         "reacher",
         "reacher_easy without the target in the observation: only the reward tells where it is.",
-        lambda m: reaching(m, 0.15),
+        lambda m: reaching(m, 0.4),
         start=ANYWHERE,
         target_radius=0.2,
         target_visible=False,
@@ -246,8 +246,8 @@ TASKS = {
     ),
     "reacher_hard": BraxTask(
         "reacher",
-        "reacher_easy with a third of the margin, 0.05 m.",
-        lambda m: reaching(m, 0.05),
+        "reacher_easy with a quarter of the margin, 0.1 m.",
+        lambda m: reaching(m, 0.1),
         start=ANYWHERE,
         target_radius=0.2,
     ),
@@ -286,10 +286,12 @@ class BraxBody(Environment):
 
     @property
     def observation_size(self) -> int:  # type: ignore[override]
+        """See `Body.observation_size`."""
         return self.body.observation_size
 
     @property
     def action_space(self) -> Continuous:  # type: ignore[override]
+        """One coordinate per actuator."""
         return Continuous(self.body.system.act_size())
 
     def sample_task(self, index: jax.Array, *, key: Key) -> BraxParameters:

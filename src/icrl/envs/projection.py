@@ -22,11 +22,56 @@ import jax.numpy as jnp
 
 from icrl.envs.environment import Environment
 from icrl.envs.spaces import Continuous
-from icrl.errors import UserError
+from icrl.errors import SpecError
 from icrl.types import Key, PyTree, Transition
 
 Rung = Literal["identity", "sign", "signed_permutation", "orthogonal", "gaussian"]
 RUNGS: tuple[Rung, ...] = get_args(Rung)
+
+
+@dataclass(frozen=True)
+class ProjectionSpec:
+    """How tasks are hidden from the agent."""
+
+    kind: Rung = "gaussian"
+    """Rung of the ladder, for observations and actions."""
+    observation_size: int = 12
+    """O, what the agent observes of the environment."""
+    action_size: int = 2
+    """A, what the agent acts with."""
+    project_observation: bool = True
+    """False: identity for observations, whatever the kind."""
+    project_action: bool = True
+    """False: identity for actions, whatever the kind."""
+
+    def __post_init__(self) -> None:
+        for name in ("observation_size", "action_size"):
+            if getattr(self, name) < 1:
+                raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
+
+    def build(self, environment: Environment) -> "Projected":
+        """The environment seen through projections of this kind.
+
+        Raises:
+            SpecError: a rung other than ``gaussian`` cannot embed the environment's sizes into the agent's.
+        """
+        rungs: dict[str, Rung] = {
+            "observation": self.kind if self.project_observation else "identity",
+            "action": self.kind if self.project_action else "identity",
+        }
+        sizes = {
+            "observation": (self.observation_size, environment.observation_size),
+            "action": (self.action_size, environment.action_space.size),
+        }
+        for what, (outer, inner) in sizes.items():
+            if rungs[what] != "gaussian" and outer < inner:
+                raise SpecError.of(
+                    f"{what}_size",
+                    got=outer,
+                    expected=f"at least {inner}, the {what} size of {', '.join(environment.tasks)}",
+                    advice="raise it, or choose kind gaussian",
+                )
+        return Projected(environment, self.observation_size, self.action_size, rungs["observation"], rungs["action"])
 
 
 def sample_embedding(rung: Rung, outer: int, inner: int, *, key: Key) -> jax.Array:
@@ -59,11 +104,7 @@ class ProjectedTask(NamedTuple):
 
 @dataclass(frozen=True)
 class Projected(Environment):
-    """Any continuous-control environment, seen through random projections.
-
-    Raises:
-        UserError: a rung other than ``gaussian`` cannot embed the environment's sizes into the agent's.
-    """
+    """Any continuous-control environment, seen through random projections."""
 
     inner: Environment
     observation_size: int
@@ -71,25 +112,14 @@ class Projected(Environment):
     observation_rung: Rung = "gaussian"
     action_rung: Rung = "gaussian"
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.inner.action_space, Continuous):
-            raise TypeError("projected actions need a continuous action space")
-        for what, rung, outer, inner in (
-            ("observation", self.observation_rung, self.observation_size, self.inner.observation_size),
-            ("action", self.action_rung, self.action_size, self.inner.action_space.size),
-        ):
-            if rung != "gaussian" and outer < inner:
-                raise UserError(
-                    f"environment.projection.{what}_size: got {outer}; expected at least {inner}, the {what} size of "
-                    f"{', '.join(self.inner.tasks)}; raise it, or choose the gaussian rung"
-                )
-
     @property
     def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the environment within."""
         return self.inner.tasks
 
     @property
     def action_space(self) -> Continuous:  # type: ignore[override]
+        """A real numbers."""
         return Continuous(self.action_size)
 
     def sample_task(self, index: jax.Array, *, key: Key) -> ProjectedTask:
@@ -113,9 +143,7 @@ class Projected(Environment):
         state, observation = self.inner.reset(task.inner, key=key)
         return state, task.observation_matrix @ observation
 
-    def step(
-        self, task: ProjectedTask, state: PyTree, action: jax.Array, *, key: Key
-    ) -> tuple[PyTree, Transition]:
+    def step(self, task: ProjectedTask, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
         """Steps the inner environment with ``M_a a``; gives ``M_o x``."""
         state, transition = self.inner.step(task.inner, state, task.action_matrix @ action, key=key)
         return state, transition._replace(observation=task.observation_matrix @ transition.observation)

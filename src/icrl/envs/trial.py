@@ -81,9 +81,7 @@ class Episodes:
 
         task, environment, x = jax.lax.cond(
             jnp.any(trial_end),
-            lambda: self._restart(
-                state, environment, after.observation, trial_end, episode_end, key=restart_key
-            ),
+            lambda: self._restart(state, environment, after.observation, trial_end, episode_end, key=restart_key),
             lambda: (state.task, environment, after.observation),
         )
 
@@ -125,9 +123,7 @@ class Episodes:
         return task, *self._start_trial(task, task_index.shape[0], key=reset_key)
 
     def _start_trial(self, task: PyTree, batch: int, *, key: Key) -> tuple[PyTree, jax.Array]:
-        return jax.vmap(lambda task, key: self.environment.reset(task, key=key))(
-            task, jax.random.split(key, batch)
-        )
+        return jax.vmap(lambda task, key: self.environment.reset(task, key=key))(task, jax.random.split(key, batch))
 
     def _restart(
         self,
@@ -142,9 +138,7 @@ class Episodes:
         task_key, trial_key = jax.random.split(key)
         task = jax.lax.cond(
             jnp.any(episode_end),
-            lambda: select_rows(
-                episode_end, self._start_episode(state.task_index, key=task_key)[0], state.task
-            ),
+            lambda: select_rows(episode_end, self._start_episode(state.task_index, key=task_key)[0], state.task),
             lambda: state.task,
         )
         fresh = self._start_trial(task, trial_end.shape[0], key=trial_key)

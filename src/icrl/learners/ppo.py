@@ -97,9 +97,7 @@ class PPO:
         params_key, environment_key, run_key = jax.random.split(key, 3)
         environment, timestep = self.environments.reset(key=environment_key)
         memory = self.policy.initial_memory(self.environments.num_rows)
-        params = self.policy.init(
-            params_key, memory, timestep.observation[None], timestep.episode_start[None]
-        )
+        params = self.policy.init(params_key, memory, timestep.observation[None], timestep.episode_start[None])
         carry = Carry(environment, timestep, memory)
         return LearnerState(params, self._optimizer.init(params), carry, run_key, jnp.int32(0))
 
@@ -116,9 +114,7 @@ class PPO:
         spec = self.spec
 
         def act(memory, observation, episode_start, key):
-            memory, distribution, value = self.policy.apply(
-                params, memory, observation[None], episode_start[None]
-            )
+            memory, distribution, value = self.policy.apply(params, memory, observation[None], episode_start[None])
             action = distribution.sample(key=key)
             return memory, action[0], distribution.log_prob(action)[0], value[0]
 
@@ -151,9 +147,7 @@ class PPO:
         def shuffled(key):
             return jax.random.permutation(key, num_rows).reshape(num_minibatches, -1)
 
-        rows = jax.vmap(shuffled)(jax.random.split(key, self.spec.num_epochs)).reshape(
-            -1, num_rows // num_minibatches
-        )
+        rows = jax.vmap(shuffled)(jax.random.split(key, self.spec.num_epochs)).reshape(-1, num_rows // num_minibatches)
         (params, optimizer), metrics = jax.lax.scan(gradient_step, (params, optimizer), rows)
         first = metrics.pop("ratio_error")[0]
         metrics = jax.tree.map(jnp.mean, metrics) | {
@@ -165,9 +159,7 @@ class PPO:
     def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The PPO loss of some rows, replayed from their stored memory."""
         spec, steps = self.spec, batch.trajectory
-        _, distribution, value = self.policy.apply(
-            params, batch.memory, steps.observation, steps.episode_start
-        )
+        _, distribution, value = self.policy.apply(params, batch.memory, steps.observation, steps.episode_start)
         log_ratio = distribution.log_prob(steps.action) - steps.log_prob
         advantage = losses.standardize(batch.advantage) if spec.standardize_advantages else batch.advantage
 

@@ -76,7 +76,7 @@ class Recurrent(SequenceModel):
 
 
 class RecurrentLayer(nn.Module):
-    """A layer with ``num_gates`` gates: ``memory' = cell(input part, recurrent part, memory)``, output ``memory[0]``."""
+    """A layer with several gates: ``memory' = cell(input part, recurrent part, memory)``, output ``memory[0]``."""
 
     width: int
 

@@ -107,9 +107,7 @@ def _backward(schedule, residuals, dx_TB2P):
     lambda_2P, reset_TB, x_B2P, x_TB2P = residuals
     # Going backwards, what lies between steps t+1 and t is the reset flag of step t+1.
     later_reset_TB = jnp.concatenate([reset_TB[1:], jnp.zeros_like(reset_TB[:1])])
-    g_TB2P = _run(
-        conjugate(lambda_2P), dx_TB2P, later_reset_TB, jnp.zeros_like(x_B2P), schedule, reverse=True
-    )
+    g_TB2P = _run(conjugate(lambda_2P), dx_TB2P, later_reset_TB, jnp.zeros_like(x_B2P), schedule, reverse=True)
     before_TB2P = _clear(reset_TB, jnp.concatenate([x_B2P[None], x_TB2P[:-1]]))
     dlambda_2P = multiply(conjugate(before_TB2P), g_TB2P).sum((0, 1))
     dx_B2P = _clear(reset_TB[0], multiply(conjugate(lambda_2P), g_TB2P[0]))

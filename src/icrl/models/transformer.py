@@ -36,9 +36,7 @@ class TransformerSpec:
             if getattr(self, name) < 1:
                 raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
         if self.width % (2 * self.num_heads):
-            raise SpecError.of(
-                "width", got=self.width, expected=f"a multiple of 2 * num_heads = {2 * self.num_heads}"
-            )
+            raise SpecError.of("width", got=self.width, expected=f"a multiple of 2 * num_heads = {2 * self.num_heads}")
 
     def build(self, name: str | None = None) -> "Transformer":
         """The model this describes."""
@@ -72,9 +70,7 @@ class Transformer(SequenceModel):
         new_state = []
         for index, window in enumerate(state):
             attended = nn.LayerNorm(name=f"attention_norm_{index}")(x)
-            window, attended = WindowedAttention(self.spec, name=f"attention_{index}")(
-                window, attended, reset
-            )
+            window, attended = WindowedAttention(self.spec, name=f"attention_{index}")(window, attended, reset)
             x = x + attended
             hidden = nn.LayerNorm(name=f"mlp_norm_{index}")(x)
             hidden = nn.gelu(nn.Dense(self.spec.mlp_ratio * self.spec.width, name=f"mlp_in_{index}")(hidden))

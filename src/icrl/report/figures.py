@@ -27,9 +27,7 @@ def adaptation_curves(records: Sequence[Record]) -> Figure:
             intervals = bootstrap(record.scores(split))
             trials = np.arange(1, record.trials + 1)
             colour, marker = styles[record.model]
-            axes.fill_between(
-                trials, [i.low for i in intervals], [i.high for i in intervals], color=colour, **BAND
-            )
+            axes.fill_between(trials, [i.low for i in intervals], [i.high for i in intervals], color=colour, **BAND)
             axes.plot(
                 trials,
                 [i.estimate for i in intervals],
@@ -169,9 +167,7 @@ def _split_panels(records: Sequence[Record]) -> tuple[Figure, dict[str, Axes]]:
     panels[0].set_ylabel("normalised score" if normalised else "return per trial")
     if normalised:
         for axes in panels:
-            axes.axhline(
-                0, color=INK, linewidth=1, linestyle="--", label="0: better of random and do-nothing"
-            )
+            axes.axhline(0, color=INK, linewidth=1, linestyle="--", label="0: better of random and do-nothing")
             axes.axhline(1, color=INK, linewidth=1, label="1: specialist")
     return figure, dict(zip(splits, panels, strict=True))
 

@@ -28,9 +28,7 @@ interval of the last trial lies wholly above the other's.
 """
 
 
-def write_readme(
-    comparisons: Iterable[Comparison], captions: Mapping[str, Mapping[Path, str]], path: Path
-) -> Path:
+def write_readme(comparisons: Iterable[Comparison], captions: Mapping[str, Mapping[Path, str]], path: Path) -> Path:
     """Write the Markdown of all comparisons and return its path; `captions` of figures are by comparison."""
     sections = [_section(c, _figures(captions.get(c.name, {}), path.parent)) for c in comparisons]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -133,8 +133,7 @@ class Record:
         return replace(
             self,
             tasks={
-                name: replace(task, reference=references.get(name, task.reference))
-                for name, task in self.tasks.items()
+                name: replace(task, reference=references.get(name, task.reference)) for name, task in self.tasks.items()
             },
         )
 

@@ -78,9 +78,7 @@ def bootstrap(
     measured_KST = np.stack([task.mean(axis=1) for task in scores])
     estimate_T = aggregate(_pool(measured_KST[:, None]))[0]
     low_T, high_T = np.quantile(aggregate(_pool(resampled_KRST)), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return [
-        Interval(float(estimate_T[t]), float(low_T[t]), float(high_T[t]), level) for t in range(num_trials)
-    ]
+    return [Interval(float(estimate_T[t]), float(low_T[t]), float(high_T[t]), level) for t in range(num_trials)]
 
 
 def _resampled_means(scores_SET: np.ndarray, seeds_RS: np.ndarray, rng: np.random.Generator) -> np.ndarray:

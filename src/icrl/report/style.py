@@ -69,9 +69,7 @@ def model_styles(models: Iterable[str]) -> dict[str, tuple[str, str]]:
     ordered = sorted(set(models), key=model_order)
     spare = [model for model in ordered if model not in MODEL_STYLES]
     return {
-        model: MODEL_STYLES[model]
-        if model in MODEL_STYLES
-        else SPARE_STYLES[spare.index(model) % len(SPARE_STYLES)]
+        model: MODEL_STYLES[model] if model in MODEL_STYLES else SPARE_STYLES[spare.index(model) % len(SPARE_STYLES)]
         for model in ordered
     }
 
@@ -85,9 +83,7 @@ def add_legend(figure: Figure, models: Iterable[str]) -> None:
     first = [label(model) for model in sorted(set(models), key=model_order)]
     ordered = {name: entries[name] for name in [*first, *entries] if name in entries}
     if ordered:
-        figure.legend(
-            ordered.values(), ordered.keys(), loc="outside lower center", ncols=min(4, len(ordered))
-        )
+        figure.legend(ordered.values(), ordered.keys(), loc="outside lower center", ncols=min(4, len(ordered)))
 
 
 def save(figure: Figure, path: Path) -> Path:

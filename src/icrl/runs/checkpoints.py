@@ -124,9 +124,7 @@ class Checkpoints:
             (self.path / str(other)).rename(self.path / f"{other}.discarded")
 
 
-def restore_params(
-    path: Path, template: PyTree, which: Literal["newest", "best"] = "newest"
-) -> tuple[int, PyTree]:
+def restore_params(path: Path, template: PyTree, which: Literal["newest", "best"] = "newest") -> tuple[int, PyTree]:
     """The update and the parameters alone, the leaves of the state below `params`.
 
     Args:
@@ -287,10 +285,7 @@ def _require_same_types(folder: Path, expected: dict[str, str], saved: dict[str,
 def _named_leaves(tree: PyTree, below: str = "") -> dict[str, Any]:
     """The leaves by their path, such as `params.encoder.kernel`; `below` is the path of the tree itself."""
     paths_and_leaves, _ = jax.tree.flatten_with_path(tree)
-    named = {
-        below + jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in paths_and_leaves
-    }
+    named = {below + jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths_and_leaves}
     assert len(named) == len(paths_and_leaves), "two leaves of the state have the same path"
     return named
 

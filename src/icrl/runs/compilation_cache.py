@@ -13,11 +13,11 @@ logger = logging.getLogger(__name__)
 
 
 def enable(path: Path | None = None) -> None:
-    """Keeps compiled programs in a folder: `path`, else JAX's own setting, else the user's cache folder.
+    """Keeps compiled programs in a folder: `path`, else $JAX_COMPILATION_CACHE_DIR, else the user's cache.
 
     A folder that cannot be written is warned of, and programs are then compiled anew in each process.
     """
-    folder = Path(path or jax.config.jax_compilation_cache_dir or _users_cache() / "icrl" / "xla")
+    folder = Path(path or os.environ.get("JAX_COMPILATION_CACHE_DIR") or _users_cache() / "icrl" / "xla")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

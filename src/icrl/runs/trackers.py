@@ -83,6 +83,7 @@ class WandbTracker:
         if mode == "offline":
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its telemetry would connect
         import wandb
+        from wandb.errors import AuthenticationError, UsageError
 
         try:
             with self._tolerating_failures(tolerate=mode == "offline"):
@@ -101,7 +102,7 @@ class WandbTracker:
                 )
                 self._run.define_metric("env_steps")
                 self._run.define_metric("*", step_metric="env_steps")
-        except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
+        except (UsageError, AuthenticationError) as error:
             raise UserError(f"--wandb: got online; {error}; or use --wandb offline") from error
         except Exception as error:
             raise MachineError(

@@ -1,0 +1,223 @@
+"""`icrl evaluate`: how trained agents adapt to projections and tasks they have not seen."""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from icrl.adaptation import ACTORS, Adaptation, measure
+from icrl.errors import UserError
+from icrl.report.comparison import Comparison, load_records, memoryless_of
+from icrl.report.illustrations import illustrate
+from icrl.report.records import SCHEMA, parse_record
+from icrl.report.tables import print_evaluation
+from icrl.runs import compilation_cache
+from icrl.runs.checkpoints import metadata, restore_params
+from icrl.runs.directory import RunDirectory
+from icrl.runs.disk import write_atomically
+from icrl.runs.provenance import git_commit
+from icrl.spec.experiment import ExperimentSpec, load_experiment
+from icrl.spec.parse import apply_overrides, parse
+
+EVALUATION = "evaluation.json"
+RESULTS = Path("results")
+Tasks = Literal["train", "held_out", "all"]
+
+
+def evaluate(
+    target: str,
+    *,
+    model: str | None = None,
+    seed: int | None = None,
+    scale: str | None = None,
+    tasks: Tasks = "all",
+    episodes: int | None = None,
+    trials: int | None = None,
+    references: bool = False,
+    out: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> None:
+    """Evaluates the newest run of a spec, a run directory or a checkpoint; prints the table and writes the record.
+
+    Raises:
+        UserError: there is no such run, or its checkpoint does not fit the spec.
+    """
+    compilation_cache.enable()
+    if references:
+        from icrl.commands.references import make_references
+
+        make_references(load_experiment(target, scale=scale, overrides=overrides, seed=seed), out)
+        return
+    path = find_run(target, model=model, scale=scale, seed=seed)
+    run = RunDirectory.read(path)
+    spec = parse(ExperimentSpec, apply_overrides(run.spec, overrides))
+    record = evaluate_run(run, spec, checkpoint=path, tasks=tasks, episodes=episodes, trials=trials, out=out)
+    show_evaluation(run, record, out)
+
+
+def find_run(target: str, *, model: str | None, scale: str | None, seed: int | None) -> Path:
+    """The run directory or checkpoint that a command's target means; a spec means its newest run.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(target).expanduser()
+    if path.is_dir():
+        given = {"--model": model, "--scale": scale, "--seed": seed}
+        ineffective = [option for option, value in given.items() if value is not None]
+        if ineffective:
+            raise UserError(f"{', '.join(ineffective)}: got a value; expected none, since {path} is one run already")
+        return path
+    spec = load_experiment(target, model=model, scale=scale)
+    folder = spec.default_directory.parent
+    runs = [RunDirectory.read(manifest.parent) for manifest in folder.glob("*/manifest.json")]
+    if seed is not None:
+        runs = [run for run in runs if run.spec["seed"] <= seed < run.spec["seed"] + run.spec["num_seeds"]]
+    if not runs:
+        raise UserError(
+            f"{target}: got no run of it in {folder}{'' if seed is None else f' with seed {seed}'}; expected one; "
+            f"run: icrl train {target} --model {spec.model_name} --scale {spec.scale}"
+        )
+    return max(runs, key=lambda run: run.manifest["started"]).path
+
+
+def evaluate_run(
+    run: RunDirectory,
+    spec: ExperimentSpec,
+    *,
+    checkpoint: Path | None = None,
+    tasks: Tasks = "all",
+    episodes: int | None = None,
+    trials: int | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluates all seeds of a run and writes ``evaluation.json``; gives the record (schema: docs/metrics.md)."""
+    started = time.monotonic()
+    checkpoint = checkpoint or run.path
+    episodes = episodes or spec.evaluation.episodes_per_task
+    trials = trials or spec.environment.trials_per_episode
+    names = {
+        "train": spec.environment.train,
+        "held_out": spec.environment.held_out,
+        "all": spec.environment.train + spec.environment.held_out,
+    }[tasks]
+    if not names:
+        raise UserError(f"--tasks: got {tasks}; expected tasks of that kind in {spec.name}, which has none")
+
+    training = spec.build()
+    template = jax.eval_shape(jax.vmap(training.init), jnp.zeros((spec.num_seeds, 2), jnp.uint32)).params
+    _, params = restore_params(checkpoint, template)
+    environments = spec.environment.build(names, len(names) * episodes, trials_per_episode=trials)
+    play = jax.jit(partial(measure, training.policy, environments, sample=spec.evaluation.sample_actions))
+    key = jax.random.PRNGKey(spec.evaluation.seed)
+
+    def played(seed_index: int, actor: str) -> Adaptation:
+        of_seed = jax.tree.map(lambda leaf: leaf[seed_index], params)
+        return jax.device_get(play(of_seed, jnp.int32(ACTORS.index(actor)), key=key))
+
+    agents = [played(index, "agent") for index in range(spec.num_seeds)]
+    baselines = {actor: played(0, actor) for actor in ACTORS[1:]}
+    rows_of = {name: environments.row_task == index for index, name in enumerate(environments.tasks)}
+    record = {
+        "schema": SCHEMA,
+        "experiment": spec.name,
+        "model": spec.model_name,
+        "scale": spec.scale,
+        "rung": rung_name(spec),
+        "env_steps": metadata(checkpoint)["metadata"]["env_steps"],
+        "git_commit": git_commit(),
+        "command": " ".join(["icrl", *sys.argv[1:]]),
+        "machine": machine(),
+        "trials_per_episode": spec.environment.trials_per_episode,
+        "trial_steps": spec.environment.trial_steps,
+        "trials": trials,
+        "num_episodes": episodes,
+        "num_parameters": sum(int(np.prod(leaf.shape[1:])) for leaf in jax.tree.leaves(params)),
+        "seconds": round(time.monotonic() - started, 3),
+        **_training_speed(run),
+        "seeds": list(spec.seeds),
+        "tasks": {
+            name: {
+                "split": spec.environment.split_of(name),
+                "returns": [_rounded(agent.returns[rows_of[name]]) for agent in agents],
+                "reward_by_step": [_rounded(agent.reward[:, rows_of[name]].mean(axis=1)) for agent in agents],
+                **{actor: float(played.returns[rows_of[name]].mean()) for actor, played in baselines.items()},
+            }
+            for name in names
+        },
+    }
+    references = load_references(spec)
+    if references and set(names) <= references.keys():
+        record["references"] = {name: references[name] for name in names}
+    if out is None:
+        run.write_json(EVALUATION, record)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / EVALUATION, json.dumps(record) + "\n")
+    return record
+
+
+def show_evaluation(run: RunDirectory, record: Mapping[str, Any], out: Path | None = None) -> None:
+    """Prints the table of a record and the paths of its figures."""
+    folder = out or run.path
+    parsed = parse_record(record, source=str(folder / EVALUATION))
+    recorded = [other for other in load_records(RESULTS) if other.experiment == parsed.experiment]
+    memoryless = memoryless_of(parsed, recorded)
+    print_evaluation(parsed, memoryless)
+    for path in illustrate(Comparison.of(parsed, memoryless), folder):
+        print(path)
+
+
+def references_path(spec: ExperimentSpec) -> Path:
+    """Where the reference lines of an experiment are recorded."""
+    return RESULTS / "references" / f"{spec.name}.json"
+
+
+def load_references(spec: ExperimentSpec) -> dict[str, dict[str, float]]:
+    """The recorded reference lines that fit this spec's trials; empty where there are none."""
+    path = references_path(spec)
+    if not path.exists():
+        return {}
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    return recorded["references"] if recorded["trial_steps"] == spec.environment.trial_steps else {}
+
+
+def rung_name(spec: ExperimentSpec) -> str:
+    """The rung of the ladder, as ``observation/action`` where they differ."""
+    projection = spec.environment.projection
+    observation = projection.kind if projection.project_observation else "identity"
+    action = projection.kind if projection.project_action else "identity"
+    return observation if observation == action else f"{observation}/{action}"
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    return {
+        "platform": platform.machine(),
+        "cores": os.cpu_count(),
+        "devices": sorted({device.device_kind for device in jax.devices()}),
+        "jax": jax.__version__,
+    }
+
+
+def _training_speed(run: RunDirectory) -> dict[str, float]:
+    manifest, metrics = run.manifest, run.metrics()
+    if not metrics or "train_seconds" not in manifest:
+        return {}
+    seconds = manifest["train_seconds"]
+    env_steps = sum(line["env_steps"] for line in metrics if line["update"] == metrics[-1]["update"])
+    return {"train_seconds": seconds, "train_env_steps_per_second": round(env_steps / seconds, 1)}
+
+
+def _rounded(values: np.ndarray) -> list:
+    """Four decimals, so that records stay small."""
+    return np.round(values.astype(np.float64), 4).tolist()

@@ -1,0 +1,60 @@
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """How far training is, how fast it goes, and how well the agent does."""
+
+    def __init__(self, total: int, done: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Args: total, done: env steps of one seed; clock: seconds."""
+        self._total, self._done_before, self._clock = total, done, clock
+        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._started = self._last_line = clock()
+        self._bar = Bar(
+            TextColumn("{task.percentage:>3.0f} %"),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total, completed=done, text="starting,")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Prints a message above the bar."""
+        self._console.print(text, markup=False)
+        self._started = self._clock()
+
+    def advance(self, done: int, score: float | None) -> None:
+        """Shows that ``done`` env steps are behind, and the latest return."""
+        now = self._clock()
+        speed = (done - self._done_before) / max(now - self._started, 1e-9)
+        shown = "" if score is None else f", return {score:.1f}"
+        text = f"{done / 1e6:.2f} of {self._total / 1e6:.2f} M env steps, {speed:,.0f}/s{shown},"
+        self._bar.update(self._task, completed=done, text=text)
+        last = done >= self._total
+        if not self._console.is_terminal and (last or now - self._last_line >= SECONDS_BETWEEN_LINES):
+            left = (self._total - done) / max(speed, 1e-9)
+            self._console.print(f"{text} {left / 60:.1f} min left", markup=False)
+            self._last_line = now

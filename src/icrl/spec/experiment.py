@@ -1,0 +1,214 @@
+"""An experiment: its parts, its checks across parts, and how a YAML file becomes one.
+
+Besides the fields of `ExperimentSpec`, a file holds `models`, the named variants it compares, and `scales`, named
+sets of changes. Later beats earlier: the file, the scale's changes, `key.path=value` overrides, options.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from icrl.envs.multi import Environments
+from icrl.envs.suites import TaskSetSpec
+from icrl.errors import Problem, SpecError, did_you_mean, show
+from icrl.learners.ppo import PPO, PPOSpec
+from icrl.models import MLPSpec, ModelSpec
+from icrl.policy import Policy, PolicySpec
+from icrl.spec.parse import apply_overrides, merge, parse, read_yaml
+from icrl.spec.shipped import find_spec_file
+
+WandbMode = Literal["offline", "online", "disabled"]
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """How adaptation is measured."""
+
+    episodes_per_task: int = 64
+    sample_actions: bool = True
+    """Act as in training, by drawing actions; false takes the likeliest."""
+    seed: int = 1_000
+    """Of tasks, projections and starts; training never uses it."""
+
+    def __post_init__(self) -> None:
+        if self.episodes_per_task < 1:
+            raise SpecError.of("episodes_per_task", got=self.episodes_per_task, expected="at least 1")
+
+
+@dataclass(frozen=True)
+class SpecialistSpec:
+    """The agent whose return is a task's score of 1: trained on that task alone, without projections."""
+
+    num_rows: int = 64
+    total_env_steps: int = 1_000_000
+    """Per task."""
+    model: ModelSpec = field(default_factory=lambda: MLPSpec(width=128, num_layers=2))
+    learner: PPOSpec = field(default_factory=PPOSpec)
+
+
+@dataclass(frozen=True)
+class CheckpointSpec:
+    """When the state of a run is saved."""
+
+    every_seconds: float = 60.0
+    keep: int = 2
+    """Newest checkpoints kept, besides the best."""
+
+    def __post_init__(self) -> None:
+        if self.every_seconds <= 0:
+            raise SpecError.of("every_seconds", got=self.every_seconds, expected="above 0")
+        if self.keep < 1:
+            raise SpecError.of("keep", got=self.keep, expected="at least 1")
+
+
+@dataclass(frozen=True)
+class ExperimentSpec:
+    """Everything that determines a run."""
+
+    name: str
+    environment: TaskSetSpec
+    model: ModelSpec
+    num_rows: int
+    """Environments stepped in parallel, over all training tasks; per seed."""
+    total_env_steps: int
+    """Budget of training, per seed; rounded up to whole chunks of updates."""
+    model_name: str = ""
+    """The variant's name in the file's `models`."""
+    scale: str = ""
+    """The scale's name in the file's `scales`."""
+    seed: int = 0
+    """First seed; a run with several takes the ones that follow."""
+    num_seeds: int = 1
+    policy: PolicySpec = field(default_factory=PolicySpec)
+    learner: PPOSpec = field(default_factory=PPOSpec)
+    updates_per_chunk: int = 10
+    """Updates between two log lines, run without leaving the device."""
+    evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
+    specialist: SpecialistSpec = field(default_factory=SpecialistSpec)
+    checkpoint: CheckpointSpec = field(default_factory=CheckpointSpec)
+    wandb: WandbMode = "offline"
+
+    def __post_init__(self) -> None:
+        problems = [
+            Problem(name, show(getattr(self, name)), "at least 1")
+            for name in ("num_rows", "total_env_steps", "num_seeds", "updates_per_chunk")
+            if getattr(self, name) < 1
+        ]
+        if self.seed < 0:
+            problems.append(Problem("seed", show(self.seed), "at least 0"))
+        num_tasks, num_minibatches = len(self.environment.train), self.learner.num_minibatches
+        if self.num_rows % num_tasks:
+            problems.append(Problem("num_rows", show(self.num_rows), f"a multiple of the {num_tasks} training tasks"))
+        if self.num_rows % num_minibatches:
+            problems.append(
+                Problem(
+                    "learner.num_minibatches",
+                    show(num_minibatches),
+                    f"a divisor of num_rows = {self.num_rows}",
+                    "minibatches are sets of whole rows",
+                )
+            )
+        if problems:
+            raise SpecError(problems)
+
+    @property
+    def env_steps_per_update(self) -> int:
+        """Env steps of one update, per seed."""
+        return self.num_rows * self.learner.rollout_steps
+
+    @property
+    def num_chunks(self) -> int:
+        """Chunks of updates in the whole run."""
+        return math.ceil(self.total_env_steps / (self.env_steps_per_update * self.updates_per_chunk))
+
+    @property
+    def num_updates(self) -> int:
+        """Updates in the whole run."""
+        return self.num_chunks * self.updates_per_chunk
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the run."""
+        return range(self.seed, self.seed + self.num_seeds)
+
+    @property
+    def default_directory(self) -> Path:
+        """Where the run goes unless told otherwise."""
+        seeds = f"seed{self.seed}" if self.num_seeds == 1 else f"seeds{self.seed}-{self.seeds[-1]}"
+        return Path("results", "runs", self.name, self.scale, self.model_name, seeds)
+
+    def build(self) -> PPO:
+        """The learner, with its policy and training environments."""
+        environments = self.environment.build(self.environment.train, self.num_rows)
+        return self.learner.build(self.build_policy(environments), environments, self.num_updates)
+
+    def build_policy(self, environments: Environments) -> Policy:
+        """The agent's network for some environments."""
+        return self.policy.build(self.model, environments.action_space)
+
+
+def load_experiment(
+    name_or_path: str,
+    *,
+    model: str | None = None,
+    scale: str | None = None,
+    overrides: Sequence[str] = (),
+    **options: Any,
+) -> ExperimentSpec:
+    """The experiment that a file describes, for one of its models and scales.
+
+    Args:
+        name_or_path: a YAML file, or the name of a shipped one.
+        model: one of the file's `models`; by default its `default_model`.
+        scale: one of the file's `scales`; by default its `default_scale`.
+        overrides: ``key.path=value`` assignments.
+        options: further fields to set, unless None.
+
+    Raises:
+        SpecError: every mistake found, at once.
+    """
+    path = find_spec_file(name_or_path)
+    data = read_yaml(path)
+    scales = _take_named(data, "scales")
+    scale_name, changes = _choose("scale", scales, scale or data.pop("default_scale", None))
+    data.pop("default_scale", None)
+    data = merge(data, changes)
+    models = _take_named(data, "models")
+    model_name, model_data = _choose("model", models, model or data.pop("default_model", None))
+    data.pop("default_model", None)
+    given = {"model_name": model_name, "scale": scale_name, "model": model_data}
+    given |= {key: value for key, value in options.items() if value is not None}
+    reserved = sorted(given.keys() & data.keys() & {"model_name", "scale", "model"})
+    if reserved:
+        raise SpecError(
+            [
+                Problem(key, "a value", "no such key in a file", "name variants under models: and scales:")
+                for key in reserved
+            ]
+        )
+    return parse(ExperimentSpec, apply_overrides({"name": path.stem} | data | given, overrides))
+
+
+def model_names(name_or_path: str) -> tuple[str, ...]:
+    """The variants that a file compares."""
+    return tuple(_take_named(read_yaml(find_spec_file(name_or_path)), "models"))
+
+
+def _take_named(data: dict[str, Any], section: str) -> Mapping[str, Any]:
+    found = data.pop(section, None)
+    if not isinstance(found, Mapping) or not found:
+        got = "nothing" if found is None else show(found)
+        raise SpecError([Problem(section, got, "a mapping from names to settings, with at least one")])
+    for name, settings in found.items():
+        if not isinstance(settings, Mapping | None):
+            raise SpecError([Problem(f"{section}.{name}", show(settings), "a mapping")])
+    return {str(name): settings or {} for name, settings in found.items()}
+
+
+def _choose(what: str, named: Mapping[str, Any], wanted: str | None) -> tuple[str, Any]:
+    wanted = next(iter(named)) if wanted is None else wanted
+    if wanted not in named:
+        raise SpecError([Problem(what, show(wanted), f"one of {', '.join(named)}", did_you_mean(wanted, named))])
+    return wanted, named[wanted]
