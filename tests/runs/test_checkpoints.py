@@ -1,3 +1,4 @@
+import logging
 import shutil
 import subprocess
 import sys
@@ -174,12 +175,12 @@ def test_parameters_that_do_not_fit_are_refused(tmp_path: Path):
 
 def test_the_newest_two_and_the_best_are_kept(tmp_path: Path):
     checkpoints = Checkpoints(tmp_path)
-    for update, score in [(1, 0.5), (2, 0.9), (3, None), (4, float("nan")), (5, -1.0)]:
+    for update, score in [(1, -0.5), (2, -0.1), (3, None), (4, float("nan")), (5, -1.0)]:
         checkpoints.save(update, make_state(update), score)
     assert names(tmp_path) == {"2", "4", "5"}
     assert restore_params(tmp_path, make_state().params, "best")[0] == 2
     assert restore_params(tmp_path, make_state().params)[0] == 5
-    assert metadata(tmp_path, "best")["best_score"] == 0.9
+    assert metadata(tmp_path, "best")["best_score"] == -0.1
 
 
 def test_the_best_is_remembered_after_a_restart(tmp_path: Path):
@@ -283,14 +284,14 @@ def test_when_all_are_damaged_the_run_is_not_silently_started_anew(two_checkpoin
 
 # The disk
 
+WITHOUT_ROOM_FOR_ARRAYS = 50_000
 
-def test_a_full_disk_says_what_was_written_and_what_to_do_and_harms_no_checkpoint(
-    tmp_path: Path, full_disk, capfd
-):
+
+def test_a_full_disk_says_what_was_written_and_what_to_do_and_harms_no_checkpoint(tmp_path: Path, full_disk, capfd):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, make_state(1))
-    with full_disk(), pytest.raises(MachineError) as error:
-        checkpoints.save(2, make_state(2))
+    with full_disk(WITHOUT_ROOM_FOR_ARRAYS), pytest.raises(MachineError) as error:
+        checkpoints.save(2, make_state(2, width=20_000))
     assert f"{tmp_path / '2'}: could not be written" in str(error.value)
     assert "free some space and run the same command again" in str(error.value)
     assert names(tmp_path) == {"1"}
@@ -302,15 +303,17 @@ def test_a_failure_inside_orbax_harms_no_checkpoint(tmp_path: Path, full_disk, m
     monkeypatch.setattr("icrl.runs.checkpoints._reserve", lambda *_: None)
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, make_state(1))
-    with full_disk(), pytest.raises(MachineError, match=r"/2: could not be written"):
-        checkpoints.save(2, make_state(2))
+    with full_disk(WITHOUT_ROOM_FOR_ARRAYS), pytest.raises(MachineError, match=r"/2: could not be written"):
+        checkpoints.save(2, make_state(2, width=20_000))
     assert names(tmp_path) == {"1"}
     assert same_bits(checkpoints.restore(make_state())[1], make_state(1))
 
 
-def test_saving_and_restoring_print_nothing(tmp_path: Path, capfd):
+def test_saving_and_restoring_say_nothing(tmp_path: Path, capfd, caplog):
+    caplog.set_level(logging.INFO)
     checkpoints = Checkpoints(tmp_path)
     for update in (1, 2, 3):
         checkpoints.save(update, make_state(update))
     checkpoints.restore(make_state())
     assert capfd.readouterr() == ("", "")
+    assert caplog.text == ""

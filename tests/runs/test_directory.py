@@ -154,9 +154,7 @@ def test_a_checkpoint_belongs_to_its_run(tmp_path: Path):
 
 
 def test_a_second_process_is_refused_at_once_and_told_the_first_ones_pid_until_that_is_killed(tmp_path: Path):
-    first = subprocess.Popen(
-        [sys.executable, "-c", HOLD_THE_LOCK, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
+    first = subprocess.Popen([sys.executable, "-c", HOLD_THE_LOCK, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert first.stdout.readline() == "open\n"
         with pytest.raises(UserError, match=rf"is open in process {first.pid} on "):

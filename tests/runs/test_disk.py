@@ -22,9 +22,7 @@ from icrl.runs.disk import to_json, write_atomically, writing
         (errno.EIO, "run the same command again"),
     ],
 )
-def test_every_refusal_of_the_disk_says_what_was_written_why_it_failed_and_what_to_do(
-    number: int, advice: str
-):
+def test_every_refusal_of_the_disk_says_what_was_written_why_it_failed_and_what_to_do(number: int, advice: str):
     with pytest.raises(MachineError, match=advice) as error, writing(Path("run/metrics.jsonl")):
         raise OSError(number, os.strerror(number))
     assert str(error.value).startswith(f"run/metrics.jsonl: could not be written ({os.strerror(number)}); ")
@@ -37,6 +35,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, full_disk):
     with full_disk(), pytest.raises(MachineError):
         write_atomically(path, "longer than ten bytes")
     assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["manifest.json"]
     write_atomically(path, "new")
     assert path.read_text() == "new"
     assert os.listdir(tmp_path) == ["manifest.json"]

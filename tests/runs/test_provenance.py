@@ -21,7 +21,7 @@ def checkout(tmp_path: Path, monkeypatch):
     (tmp_path / "provenance.py").write_text("")
     git("add", ".")
     git("commit", "-q", "-m", "first")
-    git("tag", "v1")
+    git("tag", "-a", "v1", "-m", "first")
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     return git
 

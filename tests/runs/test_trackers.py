@@ -105,10 +105,11 @@ def two_seeds(tmp_path_factory, connections: list[bytes]) -> Path:
 
 def run(script: str, directory: Path) -> subprocess.CompletedProcess[str]:
     directory.mkdir(exist_ok=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     nobody = {"HOME": str(directory.parent), "NETRC": "/nowhere", "WANDB_BASE_URL": "http://wandb.invalid"}
     return subprocess.run(
         [sys.executable, "-c", PREAMBLE + script, directory],
-        env={**os.environ, **nobody},
+        env={**environment, **nobody},
         capture_output=True,
         text=True,
         check=True,
