@@ -254,7 +254,7 @@ TASKS = {
     "double_pendulum_swingup": BraxTask(
         "double_pendulum",
         "Starts hanging; rewards the tip's height; falling does not end it.",
-        lambda m: 0.5 + m.tip[2] / 2.4,
+        lambda m: jnp.clip(0.5 + m.tip[2] / 2.4, 0.0, 1.0),
         start=((-0.3, 0.3), (PI - 0.2, PI + 0.2), (-0.2, 0.2)),
     ),
 }
