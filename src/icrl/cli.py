@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import typer
 
 from icrl import __version__
-from icrl.errors import IcrlError
+from icrl.errors import IcrlError, UserError
 
 app = typer.Typer(
     add_completion=False,
@@ -169,12 +169,29 @@ def evaluate(
 
     \b
     icrl evaluate meta_brax
-    icrl evaluate results/runs/meta_brax/cpu/s5-0 --tasks held_out --trials 8
+    icrl evaluate results/runs/meta_brax/cpu/s5/seed0 --tasks held_out --trials 8
     icrl evaluate meta_brax --references
     """
     with _command("evaluate", verbose):
         with _quiet_imports():
             from icrl.commands.evaluate import evaluate as run
+            from icrl.commands.references import make_references
+        if references:
+            if ineffective := [
+                name
+                for name, value in {
+                    "--model": model,
+                    "--seed": seed,
+                    "--episodes": episodes,
+                    "--trials": trials,
+                }.items()
+                if value is not None
+            ]:
+                raise UserError(
+                    f"--references: got {', '.join(ineffective)} too; expected neither, all tasks are measured"
+                )
+            make_references(target, scale=scale, out=out, overrides=overrides or [])
+            return
         run(
             target,
             model=model,
@@ -183,7 +200,6 @@ def evaluate(
             tasks=tasks,
             episodes=episodes,
             trials=trials,
-            references=references,
             out=out,
             overrides=overrides or [],
         )

@@ -33,6 +33,9 @@ class PolicySpec:
     """Let the network choose the standard deviation at every step: explore first, exploit later."""
 
     def __post_init__(self) -> None:
+        for name in ("encoder", "heads"):
+            if any(size < 1 for size in getattr(self, name)):
+                raise SpecError.of(name, got=list(getattr(self, name)), expected="sizes of at least 1")
         if not 0 < self.min_std < self.initial_std:
             raise SpecError.of(
                 "min_std", got=self.min_std, expected=f"above 0 and below initial_std = {self.initial_std}"

@@ -23,7 +23,7 @@ from icrl.report.tables import print_evaluation
 from icrl.runs import compilation_cache
 from icrl.runs.checkpoints import metadata, restore_params
 from icrl.runs.directory import RunDirectory
-from icrl.runs.disk import write_atomically
+from icrl.runs.disk import to_json, write_atomically
 from icrl.runs.provenance import git_commit
 from icrl.spec.experiment import ExperimentSpec, load_experiment
 from icrl.spec.parse import apply_overrides, parse
@@ -42,7 +42,6 @@ def evaluate(
     tasks: Tasks = "all",
     episodes: int | None = None,
     trials: int | None = None,
-    references: bool = False,
     out: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> None:
@@ -52,11 +51,6 @@ def evaluate(
         UserError: there is no such run, or its checkpoint does not fit the spec.
     """
     compilation_cache.enable()
-    if references:
-        from icrl.commands.references import make_references
-
-        make_references(load_experiment(target, scale=scale, overrides=overrides, seed=seed), out)
-        return
     path = find_run(target, model=model, scale=scale, seed=seed)
     run = RunDirectory.read(path)
     spec = parse(ExperimentSpec, apply_overrides(run.spec, overrides))
@@ -77,6 +71,8 @@ def find_run(target: str, *, model: str | None, scale: str | None, seed: int | N
         if ineffective:
             raise UserError(f"{', '.join(ineffective)}: got a value; expected none, since {path} is one run already")
         return path
+    if "/" in target and not path.exists():
+        raise UserError(f"{target}: got nothing there; expected a run directory, a checkpoint or a spec")
     spec = load_experiment(target, model=model, scale=scale)
     folder = spec.default_directory.parent
     runs = [RunDirectory.read(manifest.parent) for manifest in folder.glob("*/manifest.json")]
@@ -162,7 +158,7 @@ def evaluate_run(
         run.write_json(EVALUATION, record)
     else:
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / EVALUATION, json.dumps(record) + "\n")
+        write_atomically(out / EVALUATION, json.dumps(to_json(record)) + "\n")
     return record
 
 
@@ -210,10 +206,11 @@ def machine() -> dict[str, Any]:
 
 
 def _training_speed(run: RunDirectory) -> dict[str, float]:
-    manifest, metrics = run.manifest, run.metrics()
-    if not metrics or "train_seconds" not in manifest:
+    """Seconds of the training, compiling aside, and its env steps per second, over all seeds."""
+    metrics = run.metrics()
+    if not metrics:
         return {}
-    seconds = manifest["train_seconds"]
+    seconds = metrics[-1]["seconds"]
     env_steps = sum(line["env_steps"] for line in metrics if line["update"] == metrics[-1]["update"])
     return {"train_seconds": seconds, "train_env_steps_per_second": round(env_steps / seconds, 1)}
 

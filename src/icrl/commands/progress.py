@@ -44,6 +44,9 @@ class Progress:
     def say(self, text: str) -> None:
         """Prints a message above the bar."""
         self._console.print(text, markup=False)
+
+    def begin(self) -> None:
+        """Starts the clock that speed is measured by: compiling is over."""
         self._started = self._clock()
 
     def advance(self, done: int, score: float | None) -> None:

@@ -53,11 +53,12 @@ def train(
     compilation_cache.enable()
     learner = experiment.build()
     directory = out or experiment.default_directory
-    with RunDirectory.open(directory, _identity(experiment), ["icrl", *sys.argv[1:]]) as run, Interruption() as stop:
+    with RunDirectory.open(directory, _identity(experiment), ["icrl", *sys.argv[1:]]) as run:
         run.update_manifest(devices=[str(device) for device in jax.devices()])
         trackers = [_tracker(run, experiment, seed) for seed in experiment.seeds]
         try:
-            Training(experiment, learner, run, trackers).run(stop)
+            with Interruption() as stop:
+                Training(experiment, learner, run, trackers).run(stop)
         finally:
             for tracker in trackers:
                 tracker.finish()
@@ -102,9 +103,11 @@ class Training:
             state = init(keys) if state is None else state
 
             started = saved = self.clock()
+            progress.begin()
             while update < total:
                 if stop.requested:
-                    self._save(update, state, None)
+                    if update not in self.checkpoints.updates():
+                        self._save(update, state, None)
                     raise KeyboardInterrupt
                 state, stacked = run_chunk(state)
                 metrics = jax.device_get(stacked)
@@ -119,7 +122,6 @@ class Training:
                 if update >= total or now - saved >= self.spec.checkpoint.every_seconds:
                     self._save(update, state, _mean_of(records, "return/last_trial"))
                     saved = now
-        self.directory.update_manifest(train_seconds=round(seconds_before + self.clock() - started, 3))
 
     def _save(self, update: int, state: PyTree, score: float | None) -> None:
         env_steps = update * self.spec.env_steps_per_update

@@ -65,7 +65,9 @@ class TaskSetSpec:
         """Which part of the set a task belongs to."""
         return "train" if task in self.train else "held_out"
 
-    def build(self, tasks: Sequence[str], num_rows: int, *, trials_per_episode: int | None = None) -> Environments:
+    def build(
+        self, tasks: Sequence[str], num_rows: int, *, trials_per_episode: int | None = None, stagger: bool = False
+    ) -> Environments:
         """The batch of environments for some of the tasks, by default with the training number of trials."""
         members = tuple(
             Episodes(
@@ -73,6 +75,7 @@ class TaskSetSpec:
                 self.trial_steps,
                 trials_per_episode or self.trials_per_episode,
                 self.observe_action,
+                stagger,
             )
             for environment in SUITES[self.suite][1](tasks)
         )

@@ -41,6 +41,8 @@ class Episodes:
     trials_per_episode: int
     observe_action: bool = True
     """Append the previous (projected) action to the observation."""
+    stagger: bool = False
+    """Start rows in different trials of their first episode, so that episodes end, and memory is cleared, all along."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -64,8 +66,9 @@ class Episodes:
         zeros, false, true = jnp.zeros(batch), jnp.zeros(batch, bool), jnp.ones(batch, bool)
         count = jnp.zeros(batch, jnp.int32)
         observation = self._observe(x, zeros, true, true, self._action_features(None, batch))
-        state = EpisodeState(task_index, task, environment, count, count, zeros)
-        return state, Timestep(observation, true, true, zeros, false, false, observation, count, zeros)
+        trial = jnp.arange(batch) % self.trials_per_episode if self.stagger else count
+        state = EpisodeState(task_index, task, environment, count, trial, zeros)
+        return state, Timestep(observation, true, true, zeros, false, false, observation, trial, zeros)
 
     def step(self, state: EpisodeState, action: jax.Array, *, key: Key) -> tuple[EpisodeState, Timestep]:
         """Takes ``action`` ``[B, A]`` (discrete: ``[B]``) on every row, and resets the rows whose trial it ended."""

@@ -32,6 +32,12 @@ def explained_variance(value: jax.Array, target: jax.Array) -> jax.Array:
     return 1 - jnp.var(target - value) / jnp.maximum(jnp.var(target), 1e-12)
 
 
-def standardize(x: jax.Array) -> jax.Array:
-    """Zero mean, unit standard deviation."""
-    return (x - jnp.mean(x)) / (jnp.std(x) + 1e-8)
+def standardize_groups(x_TB: jax.Array, num_groups: int) -> jax.Array:
+    """Zero mean and unit standard deviation within each of ``num_groups`` equal blocks of rows.
+
+    With a group per task, tasks whose returns vary little learn as fast as those whose returns vary much.
+    """
+    x_TGR = x_TB.reshape(x_TB.shape[0], num_groups, -1)
+    mean = jnp.mean(x_TGR, axis=(0, 2), keepdims=True)
+    std = jnp.std(x_TGR, axis=(0, 2), keepdims=True)
+    return ((x_TGR - mean) / (std + 1e-8)).reshape(x_TB.shape)

@@ -46,6 +46,7 @@ class PPOSpec:
     reward_scale: float = 1.0
     """Factor on rewards inside the learner; ``1 - discount`` brings values to the scale of one step's reward."""
     standardize_advantages: bool = True
+    """Bring advantages to zero mean and unit standard deviation, over the rollout and task by task."""
 
     def __post_init__(self) -> None:
         for name in ("rollout_steps", "num_epochs", "num_minibatches"):
@@ -54,6 +55,9 @@ class PPOSpec:
         for name in ("discount", "trace"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SpecError.of(name, got=getattr(self, name), expected="between 0 and 1")
+        for name in ("entropy_weight", "value_weight"):
+            if getattr(self, name) < 0:
+                raise SpecError.of(name, got=getattr(self, name), expected="at least 0")
         for name in ("learning_rate", "clip", "max_gradient_norm", "reward_scale"):
             if getattr(self, name) <= 0:
                 raise SpecError.of(name, got=getattr(self, name), expected="above 0")
@@ -129,7 +133,10 @@ class PPO:
             discount=spec.discount,
             trace=spec.trace,
         )
-        return after, Batch(trajectory, carry.memory, advantage, advantage + trajectory.value)
+        target = advantage + trajectory.value
+        if spec.standardize_advantages:
+            advantage = losses.standardize_groups(advantage, len(self.environments.tasks))
+        return after, Batch(trajectory, carry.memory, advantage, target)
 
     def learn(
         self, params: PyTree, optimizer: PyTree, batch: Batch, *, key: Key
@@ -141,7 +148,7 @@ class PPO:
             params, optimizer = carry
             gradients, metrics = jax.grad(self.loss, has_aux=True)(params, take_rows(batch, rows))
             updates, optimizer = self._optimizer.update(gradients, optimizer)
-            metrics["gradient_norm"] = optax.global_norm(gradients)
+            metrics["gradient_norm"] = optax.tree.norm(gradients)
             return (optax.apply_updates(params, updates), optimizer), metrics
 
         def shuffled(key):
@@ -161,9 +168,8 @@ class PPO:
         spec, steps = self.spec, batch.trajectory
         _, distribution, value = self.policy.apply(params, batch.memory, steps.observation, steps.episode_start)
         log_ratio = distribution.log_prob(steps.action) - steps.log_prob
-        advantage = losses.standardize(batch.advantage) if spec.standardize_advantages else batch.advantage
 
-        policy_loss = losses.clipped_surrogate(log_ratio, advantage, spec.clip)
+        policy_loss = losses.clipped_surrogate(log_ratio, batch.advantage, spec.clip)
         value_clip = spec.clip if spec.clip_value else jnp.inf
         value_loss = losses.clipped_value_loss(value, steps.value, batch.target, value_clip)
         entropy = jnp.mean(distribution.entropy())

@@ -47,6 +47,25 @@ class SpecialistSpec:
     model: ModelSpec = field(default_factory=lambda: MLPSpec(width=128, num_layers=2))
     learner: PPOSpec = field(default_factory=PPOSpec)
 
+    def __post_init__(self) -> None:
+        for name in ("num_rows", "total_env_steps"):
+            if getattr(self, name) < 1:
+                raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
+        if problem := indivisible_rows(self.num_rows, self.learner):
+            raise SpecError([problem])
+
+
+def indivisible_rows(num_rows: int, learner: PPOSpec) -> Problem | None:
+    """The problem of rows that minibatches cannot share equally."""
+    if num_rows % learner.num_minibatches == 0:
+        return None
+    return Problem(
+        "learner.num_minibatches",
+        show(learner.num_minibatches),
+        f"a divisor of num_rows = {num_rows}",
+        "minibatches are sets of whole rows",
+    )
+
 
 @dataclass(frozen=True)
 class CheckpointSpec:
@@ -98,18 +117,11 @@ class ExperimentSpec:
         ]
         if self.seed < 0:
             problems.append(Problem("seed", show(self.seed), "at least 0"))
-        num_tasks, num_minibatches = len(self.environment.train), self.learner.num_minibatches
+        num_tasks = len(self.environment.train)
         if self.num_rows % num_tasks:
             problems.append(Problem("num_rows", show(self.num_rows), f"a multiple of the {num_tasks} training tasks"))
-        if self.num_rows % num_minibatches:
-            problems.append(
-                Problem(
-                    "learner.num_minibatches",
-                    show(num_minibatches),
-                    f"a divisor of num_rows = {self.num_rows}",
-                    "minibatches are sets of whole rows",
-                )
-            )
+        if problem := indivisible_rows(self.num_rows, self.learner):
+            problems.append(problem)
         if problems:
             raise SpecError(problems)
 
@@ -141,7 +153,7 @@ class ExperimentSpec:
 
     def build(self) -> PPO:
         """The learner, with its policy and training environments."""
-        environments = self.environment.build(self.environment.train, self.num_rows)
+        environments = self.environment.build(self.environment.train, self.num_rows, stagger=True)
         return self.learner.build(self.build_policy(environments), environments, self.num_updates)
 
     def build_policy(self, environments: Environments) -> Policy:

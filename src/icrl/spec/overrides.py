@@ -13,11 +13,8 @@ from icrl.spec.yaml_files import load_yaml
 def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `override` laid over it: nested mappings merge, everything else is replaced.
 
-    A mapping whose `kind` differs from the base's replaces it whole: the fields of one kind mean nothing to
-    another. Neither argument is changed.
+    Neither argument is changed.
     """
-    if "kind" in base and "kind" in override and base["kind"] != override["kind"]:
-        return dict(override)
     merged = dict(base)
     for key, value in override.items():
         old = base.get(key)
@@ -28,8 +25,7 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
 def apply_overrides(data: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """`data` with assignments such as `learner.learning_rate=1e-3` merged into it; their values are YAML.
 
-    The assignments act together, whatever their order: `model.num_layers=2` and `model.kind=gru` merge
-    `{model: {num_layers: 2, kind: gru}}`. Whether a path names a field is for `parse` to find out.
+    The assignments act together, whatever their order. Whether a path names a field is for `parse` to find out.
 
     Raises SpecError with a problem for every assignment that is not `key.path=value` with a YAML value, leads
     through something other than a mapping, or assigns what another one does.
