@@ -51,14 +51,10 @@ def test_a_mapping_replaces_a_scalar_and_a_scalar_a_mapping():
     assert merge({"a": 1, "b": {"x": 1}}, {"a": {"x": 1}, "b": None}) == {"a": {"x": 1}, "b": None}
 
 
-def test_another_kind_replaces_the_whole_mapping():
-    assert merge(BASE, {"model": {"kind": "gru"}})["model"] == {"kind": "gru"}
-
-
-def test_the_same_kind_or_none_merges():
-    expected = {"kind": "s5", "state_size": 8, "num_layers": 2}
-    assert merge(BASE, {"model": {"kind": "s5", "state_size": 8}})["model"] == expected
-    assert merge(BASE, {"model": {"state_size": 8}})["model"] == expected
+@pytest.mark.parametrize("kind", ["s5", "gru"])
+def test_a_kind_is_a_field_like_any_other(kind):
+    merged = merge(BASE, {"model": {"kind": kind, "state_size": 8}})
+    assert merged["model"] == {"kind": kind, "state_size": 8, "num_layers": 2}
 
 
 @given(mappings, mappings)
@@ -110,7 +106,7 @@ def test_merging_one_by_one_is_merging_what_is_merged_if_only_mappings_meet_mapp
         ("name=a=b", {"name": "a=b"}),
         ("name=''", {"name": ""}),
         ("new.path.to=true", {"new": {"path": {"to": True}}}),
-        ("model.kind=gru", {"model": {"kind": "gru"}}),
+        ("model.kind=gru", {"model": {**BASE["model"], "kind": "gru"}}),
     ],
 )
 def test_an_assignment_sets_the_value_at_its_path(assignment, expected):
@@ -122,9 +118,11 @@ def test_no_assignment_changes_nothing():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_new_kind_keeps_the_fields_assigned_with_it_in_any_order(order):
-    assignments = ["model.num_layers=1", "model.kind=gru"][::order]
-    assert apply_overrides(BASE, assignments)["model"] == {"kind": "gru", "num_layers": 1}
+def test_assignments_act_together_in_any_order(order):
+    assignments = ["model.num_layers=1", "model.kind=gru", "learner={clip: 1}"][::order]
+    changed = apply_overrides(BASE, assignments)
+    assert changed["model"] == {"kind": "gru", "state_size": 64, "num_layers": 1}
+    assert changed["learner"] == BASE["learner"] | {"clip": 1}
 
 
 def test_the_data_is_left_as_it_was():
@@ -181,9 +179,8 @@ def test_all_bad_assignments_are_reported_together():
 
 
 def test_a_difference_names_each_field_with_both_values():
-    new = merge(
-        BASE, {"seed": 4, "learner": {"schedule": {"warm_up": None}}, "model": {"kind": "gru", "size": 1}}
-    )
+    new = merge(BASE, {"seed": 4, "learner": {"schedule": {"warm_up": None}}})
+    new["model"] = {"kind": "gru", "size": 1}
     assert difference(BASE, new) == [
         "seed: 3 -> 4",
         "model.kind: 's5' -> 'gru'",
