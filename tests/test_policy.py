@@ -14,6 +14,7 @@ from icrl.errors import SpecError
 from icrl.models import GRUSpec
 from icrl.policy import Policy, PolicySpec
 from icrl.types import PyTree
+from tests.quick import jit
 
 T, B = 4, 3
 MODEL = GRUSpec(width=8)
@@ -25,12 +26,12 @@ NEVER = np.zeros((T, B), bool)
 @cache
 def fresh(spec: PolicySpec, space: Space) -> tuple[Policy, PyTree]:
     policy = spec.build(MODEL, space)
-    init = jax.jit(policy.init)
+    init = jit(policy.init)
     return policy, init(jax.random.key(0, impl="rbg"), policy.initial_memory(B), OBSERVATION, NEVER)
 
 
 def apply(policy: Policy, params: PyTree, observation=OBSERVATION, reset=NEVER):
-    return jax.jit(policy.apply)(params, policy.initial_memory(B), observation, reset)
+    return jit(policy.apply)(params, policy.initial_memory(B), observation, reset)
 
 
 def test_continuous_actions_start_near_zero_with_the_initial_spread():
@@ -98,3 +99,10 @@ def test_a_spread_that_cannot_be_is_refused(min_std: float):
     with pytest.raises(SpecError) as error:
         replace(SPEC, min_std=min_std)
     assert str(error.value) == f"min_std: got {min_std}; expected above 0 and below initial_std = 0.7"
+
+
+@pytest.mark.parametrize("field", ["encoder", "heads"])
+def test_layers_without_units_are_refused(field: str):
+    with pytest.raises(SpecError) as error:
+        replace(SPEC, **{field: (8, 0)})
+    assert str(error.value) == f"{field}: got [8, 0]; expected sizes of at least 1"

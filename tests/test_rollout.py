@@ -10,6 +10,7 @@ from icrl.envs.trial import Episodes
 from icrl.rollout import Carry, rollout
 from icrl.types import Trajectory
 from tests.envs.counting import Counting
+from tests.quick import jit
 
 ROWS = ("endless", "ends_at_2", "ends_at_3")
 EPISODES = Episodes(Counting(tasks=ROWS, terminates_at=(0, 2, 3)), trial_steps=3, trials_per_episode=2)
@@ -33,7 +34,7 @@ def value_of(memory, count):
 def halves() -> list[tuple[Carry, Trajectory]]:
     """Two rollouts of 7 steps, the second where the first ended: it starts inside an episode."""
 
-    @jax.jit
+    @jit
     def run(key):
         reset_key, *keys = jax.random.split(key, 3)
         state, timestep = ENVIRONMENTS.reset(key=reset_key)
@@ -95,7 +96,7 @@ def test_the_carry_is_where_the_next_rollout_starts(halves: list[tuple[Carry, Tr
 def test_an_action_may_be_the_last_of_its_episode_and_of_the_rollout():
     """The bootstrap then cannot come from the next step: there is none."""
 
-    @jax.jit
+    @jit
     def run(key):
         state, timestep = ENVIRONMENTS.reset(key=key)
         return rollout(act, ENVIRONMENTS, Carry(state, timestep, jnp.zeros(len(ROWS))), 6, key=key)

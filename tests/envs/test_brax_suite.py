@@ -1,6 +1,7 @@
 """One harness over every body and task of the Brax suite, and what each task says it changes."""
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from icrl.envs.brax_suite import BODIES, TASKS, BraxBody, BraxParameters, bodies
+from tests.quick import jit
 
 STEPS, ROWS = 48, 4
 """Two seconds of four rows per task."""
@@ -31,7 +33,7 @@ class Harness:
 
     def __init__(self, body: BraxBody) -> None:
         self.body = body
-        self.play = jax.jit(self._play)
+        self.play = jit(self._play)
         self.random = self.play(jax.random.key(0), self.random_actions())
 
     def random_actions(self) -> np.ndarray:
@@ -144,78 +146,68 @@ def task(play: Play, body: BraxBody, name: str) -> Play:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[body.tasks.index(name)], play)
 
 
-@pytest.fixture
-def cartpole(harness_of: Callable[[str], Harness]) -> Callable[[str], Play]:
-    harness = harness_of("cartpole")
-    return lambda name: task(harness.random, harness.body, name)
+def test_tasks_of_a_body_that_start_alike_move_alike_unless_their_dynamics_differ(harness: Harness):
+    for one, other in combinations(harness.body.tasks, 2):
+        if TASKS[one].start != TASKS[other].start or TASKS[one].target_radius != TASKS[other].target_radius:
+            continue
+        first, second = (task(harness.random, harness.body, name) for name in (one, other))
+        np.testing.assert_array_equal(first.first, second.first)
+        dynamics = [(TASKS[name].gravity, TASKS[name].mass) for name in (one, other)]
+        difference = np.max(np.abs(first.observation - second.observation))
+        assert (difference == 0) if dynamics[0] == dynamics[1] else (difference > 0.05), (one, other)
 
 
-@pytest.fixture
-def reacher(harness_of: Callable[[str], Harness]) -> Callable[[str], Play]:
-    harness = harness_of("reacher")
-    return lambda name: task(harness.random, harness.body, name)
+def height(cart: np.ndarray) -> np.ndarray:
+    """Reward of a cartpole kept upright in the middle; observed are x, cos, sin, x', angle' / 5."""
+    return 0.5 * (1 + cart[..., 1]) * 0.1 ** cart[..., 0] ** 2
+
+
+def tip_height(carts: np.ndarray) -> np.ndarray:
+    """Reward of the double pendulum's tip; observed are x, two cosines, two sines and velocities; links of 0.6 m."""
+    cos, sin = carts[..., 1:3], carts[..., 3:5]
+    both = cos[..., 0] * cos[..., 1] - sin[..., 0] * sin[..., 1]
+    return np.clip(0.5 + 0.6 * (cos[..., 0] + both) / 2.4, 0, 1)
+
+
+def falling(distance: np.ndarray, far: float) -> np.ndarray:
+    return np.clip(1 - np.abs(distance) / far, 0, 1)
+
+
+def reach(arm: np.ndarray) -> np.ndarray:
+    """Distance of the tip from the target, m; the last two observed are its coordinates, in 0.2 m."""
+    return 0.2 * np.linalg.norm(arm[..., -2:], axis=-1)
+
+
+# Of the reacher are observed: cosines, sines, velocities / 5 rad/s, target, offset.
+REWARD_OF_OBSERVATION = {
+    "cartpole_balance": height,
+    "cartpole_swingup": height,
+    "cartpole_centre": lambda o: falling(o[..., 0], 0.6),
+    "cartpole_side": lambda o: falling(o[..., 0] - 0.5, 0.6),
+    "cartpole_spin": lambda o: np.clip(5 * o[..., 4] / 6, 0, 1),
+    "cartpole_spin_heavy": lambda o: np.clip(5 * o[..., 4] / 6, 0, 1),
+    "reacher_easy": lambda o: falling(reach(o), 0.3),
+    "reacher_hard": lambda o: 0.1 ** (reach(o) / 0.1) ** 2,
+    "reacher_spin": lambda o: np.clip(o[..., 4], 0, 1),
+    "reacher_cruise": lambda o: falling(5 * o[..., 4] - 2, 2),
+    "reacher_fold": lambda o: falling(np.arctan2(o[..., 3], o[..., 1]) - 2, 2),
+    "double_pendulum_centre": lambda o: falling(o[..., 0], 0.6),
+    "double_pendulum_swingup": tip_height,
+}
+
+
+def test_every_reward_follows_from_the_observation(harness: Harness):
+    for name in harness.body.tasks:
+        play = task(harness.random, harness.body, name)
+        # Joints give a little, so that the double pendulum's tip is not exactly where its angles say.
+        atol = 0.02 if name == "double_pendulum_swingup" else 1e-4
+        np.testing.assert_allclose(play.reward, REWARD_OF_OBSERVATION[name](play.observation), atol=atol, err_msg=name)
+        assert np.ptp(play.reward) > 0.01, name
 
 
 def test_a_pole_left_alone_falls_and_a_hanging_one_stays(harness_of: Callable[[str], Harness]):
     harness = harness_of("cartpole")
     still = harness.constant(0.0)
     balance = task(still, harness.body, "cartpole_balance").reward
-    assert np.all(balance[:, 0] > 0.7) and np.all(balance.min(axis=1) < 0.2)
+    assert np.all(balance[:, 0] > 0.6) and np.all(balance.min(axis=1) < 0.2)
     assert np.all(task(still, harness.body, "cartpole_swingup").reward < 0.05)
-
-
-def test_swingup_starts_hanging_and_balance_upright(cartpole):
-    # Observed are cart, cos, sin, and both velocities.
-    assert np.all(cartpole("cartpole_swingup").first[:, 1] < -0.9)
-    assert np.all(cartpole("cartpole_balance").first[:, 1] > 0.6)
-
-
-def test_spinning_back_rewards_the_opposite_velocity(cartpole):
-    forwards, backwards = cartpole("cartpole_spin"), cartpole("cartpole_spin_back")
-    np.testing.assert_array_equal(forwards.observation, backwards.observation)
-    assert np.all(forwards.reward * backwards.reward == 0)
-    assert np.all(forwards.reward + backwards.reward > 0)
-
-
-def test_a_heavier_pole_moves_differently_for_the_same_reward(cartpole):
-    light, heavy = cartpole("cartpole_swingup"), cartpole("cartpole_swingup_heavy")
-    np.testing.assert_array_equal(light.first, heavy.first)
-    assert np.max(np.abs(light.observation - heavy.observation)) > 0.05
-    for play in (light, heavy):
-        height = 0.5 * (1 + play.observation[..., 1])
-        np.testing.assert_allclose(play.reward, height * 0.1 ** play.observation[..., 0] ** 2, atol=1e-5)
-
-
-def test_centring_rewards_the_cart_only(cartpole):
-    play = cartpole("cartpole_centre")
-    np.testing.assert_allclose(play.reward, 0.1 ** (play.observation[..., 0] / 0.3) ** 2, atol=1e-5)
-
-
-def test_a_hidden_target_changes_the_observation_only(reacher):
-    seen, hidden = reacher("reacher_easy"), reacher("reacher_hidden")
-    np.testing.assert_array_equal(seen.reward, hidden.reward)
-    np.testing.assert_array_equal(seen.observation[..., :6], hidden.observation[..., :6])
-    assert np.all(hidden.observation[..., 6:] == 0) and np.all(seen.observation[..., 6:] != 0)
-
-
-def test_a_harder_target_is_narrower(reacher):
-    easy, hard = reacher("reacher_easy"), reacher("reacher_hard")
-    np.testing.assert_array_equal(easy.observation, hard.observation)
-    assert np.all(hard.reward < easy.reward)
-
-
-def test_reaching_rewards_the_observed_distance(reacher):
-    # The last two numbers are the tip's offset from the target, in units of 0.2 m.
-    play = reacher("reacher_easy")
-    offset = 0.2 * play.observation[..., -2:]
-    order = np.argsort(np.linalg.norm(offset, axis=-1), axis=None)
-    assert np.all(np.diff(play.reward.ravel()[order]) <= 1e-6)
-
-
-def test_the_double_pendulum_is_rewarded_for_the_height_of_its_tip(harness_of: Callable[[str], Harness]):
-    harness = harness_of("double_pendulum")
-    play = task(harness.random, harness.body, "double_pendulum_swingup")
-    # Observed are cart, two cosines, two sines, three velocities; links are 0.6 m long.
-    cos, sin = play.observation[..., 1:3], play.observation[..., 3:5]
-    tip = 0.6 * cos[..., 0] + 0.6 * (cos[..., 0] * cos[..., 1] - sin[..., 0] * sin[..., 1])
-    np.testing.assert_allclose(play.reward, 0.5 + tip / 2.4, atol=0.02)

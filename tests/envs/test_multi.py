@@ -9,6 +9,7 @@ from icrl.envs.spaces import Continuous
 from icrl.envs.trial import Episodes
 from icrl.errors import UserError
 from tests.envs.counting import Counting
+from tests.quick import jit
 
 NUM_ROWS = 6
 MEMBERS = (
@@ -33,7 +34,7 @@ def test_sizes_are_those_of_the_members():
 def test_rows_run_their_own_task_with_their_own_action_for_good():
     actions = np.linspace(-0.9, 0.9, NUM_ROWS, dtype=np.float32)
 
-    @jax.jit
+    @jit
     def run(key):
         reset_key, step_key = jax.random.split(key)
         states, first = ENVIRONMENTS.reset(key=reset_key)

@@ -10,6 +10,7 @@ from icrl.envs.spaces import Continuous
 from icrl.envs.trial import Episodes
 from icrl.errors import SpecError
 from tests.envs.counting import Counting, DrawnTask
+from tests.quick import jit
 
 OUTER, INNER = 6, 4
 NUM_DRAWS = 2_000
@@ -19,7 +20,7 @@ ISOMETRIES = [rung for rung in RUNGS if rung != "gaussian"]
 
 def draw(rung: Rung, outer: int = OUTER, inner: int = INNER) -> np.ndarray:
     """Embeddings ``[NUM_DRAWS, outer, inner]``."""
-    return np.asarray(jax.jit(jax.vmap(lambda key: sample_embedding(rung, outer, inner, key=key)))(KEYS))
+    return np.asarray(jit(jax.vmap(lambda key: sample_embedding(rung, outer, inner, key=key)))(KEYS))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def projected(kind: Rung, **fields) -> Projected:
 
 
 def sample_tasks(environment: Projected):
-    return jax.jit(jax.vmap(lambda key: environment.sample_task(jnp.int32(0), key=key)))(KEYS)
+    return jit(jax.vmap(lambda key: environment.sample_task(jnp.int32(0), key=key)))(KEYS)
 
 
 def test_gaussian_actions_keep_their_size_and_all_draws_are_apart():
@@ -113,7 +114,7 @@ def test_matrices_last_an_episode_and_differ_between_episodes_and_rows():
     num_rows, num_steps = 3, 8
     episodes = Episodes(projected("gaussian"), trial_steps=2, trials_per_episode=2)
 
-    @jax.jit
+    @jit
     def run(key):
         reset_key, step_key = jax.random.split(key)
         state, _ = episodes.reset(jnp.zeros(num_rows, jnp.int32), key=reset_key)

@@ -11,6 +11,7 @@ from icrl.envs.spaces import Discrete
 from icrl.envs.trial import Episodes
 from icrl.types import Timestep
 from tests.envs.counting import Counting
+from tests.quick import jit
 
 ROWS = ("endless", "ends_at_2", "ends_at_3")
 EPISODES = Episodes(
@@ -24,7 +25,7 @@ ACTION = 0.25
 def play(episodes: Episodes, num_rows: int, action: Callable[[int], jax.Array]) -> tuple[Timestep, jax.Array]:
     """Timesteps ``[1 + NUM_STEPS, B, ...]``, the reset's first, and the row's task indices after each step."""
 
-    @jax.jit
+    @jit
     def run(key):
         reset_key, *step_keys = jax.random.split(key, 1 + NUM_STEPS)
         state, first = episodes.reset(jnp.arange(num_rows), key=reset_key)
@@ -162,3 +163,23 @@ def test_the_previous_action_can_be_left_out():
     _, first = jax.eval_shape(lambda: episodes.reset(jnp.zeros(2, jnp.int32), key=jax.random.key(0)))
     assert episodes.observation_size == 4 + 3
     assert first.observation.shape == (2, 4 + 3)
+
+
+def test_staggered_rows_start_in_different_trials_of_their_first_episode():
+    episodes = Episodes(Counting(), trial_steps=2, trials_per_episode=3, stagger=True)
+    num_rows = 4
+
+    def run(key):
+        state, first = episodes.reset(jnp.zeros(num_rows, jnp.int32), key=key)
+
+        def step(state, key):
+            return episodes.step(state, jnp.zeros((num_rows, 1)), key=key)
+
+        return first, jax.lax.scan(step, state, jax.random.split(key, 7))[1]
+
+    first, later = jit(run)(jax.random.key(0))
+    np.testing.assert_array_equal(first.trial, [0, 1, 2, 0])
+    assert first.episode_start.all()
+    for row, ends in enumerate(([5], [3], [1, 7], [5])):
+        np.testing.assert_array_equal(np.flatnonzero(later.episode_start[:, row]), [end for end in ends if end < 7])
+    np.testing.assert_array_equal(later.trial[:, 1], [1, 1, 2, 2, 0, 0, 1])

@@ -15,6 +15,7 @@ from icrl.models.s5 import S5Spec
 from icrl.models.sequence import SequenceModel
 from icrl.models.transformer import TransformerSpec
 from icrl.types import PyTree
+from tests.quick import jit
 
 T, B, H = 6, 3, 8
 HALF = T // 2
@@ -71,10 +72,10 @@ def case(request: pytest.FixtureRequest) -> Case:
     model = SPECS[request.param].build()
     warm_x, x = noise(HALF, seed=1), noise(T, seed=2)
     empty, never = model.initial_state(B), resets()
-    params = jax.jit(model.init)(KEY, empty, x, never)
+    params = jit(model.init)(KEY, empty, x, never)
     num_traces = Counter()
 
-    @jax.jit
+    @jit
     def apply(state, x, reset):
         num_traces[len(x)] += 1
         return model.apply(params, state, x, reset)
@@ -146,7 +147,7 @@ def test_no_gradient_crosses_a_reset(case: Case):
     def loss(state, x):
         return jnp.sum(case.model.apply(case.params, state, x, reset)[1] * weights)
 
-    @jax.jit
+    @jit
     def gradients(state, x):
         d_state, d_x = jax.grad(loss, argnums=(0, 1), allow_int=True)(state, x)
         return [leaf for leaf in jax.tree.leaves(d_state) if leaf.dtype != jax.dtypes.float0], d_x
@@ -217,9 +218,9 @@ def test_acting_is_traced_once(case: Case):
 def test_a_model_without_memory_sees_one_step_only(spec: MLPSpec | TransformerSpec):
     model, x = spec.build(), noise(T, seed=0)
     empty = model.initial_state(B)
-    params = jax.jit(model.init)(KEY, empty, x, MIXED)
+    params = jit(model.init)(KEY, empty, x, MIXED)
     order = np.array([5, 2, 0, 1, 3, 4])
-    apply = jax.jit(model.apply)
+    apply = jit(model.apply)
     _, y = apply(params, empty, x, MIXED)
     _, shuffled = apply(params, empty, x[order], MIXED)
     np.testing.assert_allclose(shuffled, y[order], **TOLERANCE)

@@ -13,6 +13,7 @@ from icrl.errors import SpecError
 from icrl.models.hippo import hippo_eigenpairs, hippo_normal
 from icrl.models.s5 import S5Layer, S5Spec, StateSpace, discretize
 from icrl.types import PyTree
+from tests.quick import jit
 
 T, B, H, N = 5, 2, 3, 8
 SPEC = S5Spec(width=H, num_layers=1, state_size=N, delta_min=0.05, delta_max=0.5)
@@ -25,7 +26,7 @@ TOLERANCE = dict(rtol=1e-4, atol=1e-5)
 @cache
 def _initial(num_blocks: int, c_init: str) -> dict[str, jax.Array]:
     module = StateSpace(replace(SPEC, num_blocks=num_blocks, c_init=c_init))
-    return jax.jit(module.init)(KEY, np.zeros((B, N), np.float32), U, NEVER)["params"]
+    return jit(module.init)(KEY, np.zeros((B, N), np.float32), U, NEVER)["params"]
 
 
 def initial(num_blocks: int = 1, c_init: str = "lecun_normal") -> dict[str, np.ndarray]:
@@ -91,9 +92,7 @@ def test_a_fresh_layer_is_a_dense_real_state_space_with_hippo_blocks(discretizat
 def test_a_trained_layer_is_the_complex_state_space_of_its_full_spectrum(discretization):
     module = StateSpace(replace(SPEC, discretization=discretization))
     rng = np.random.default_rng(1)
-    params = {
-        name: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32) for name, leaf in initial().items()
-    }
+    params = {name: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32) for name, leaf in initial().items()}
     b, c, eigenvalues = full_spectrum(params)
     delta = np.tile(np.exp(params["log_delta"]), 2)
     if discretization == "zoh":
@@ -111,9 +110,7 @@ def test_a_trained_layer_is_the_complex_state_space_of_its_full_spectrum(discret
 def test_discretization_by_hand():
     # lambda delta = -1: exp(-1); and (1 - 1/2) / (1 + 1/2) = 1/3, 2 / (3/2) = 4/3.
     eigenvalue, delta = jnp.array([-0.5 + 0j]), jnp.array([2.0])
-    np.testing.assert_allclose(
-        discretize(eigenvalue, delta, "zoh"), [[np.exp(-1)], [2 * (1 - np.exp(-1))]], rtol=1e-6
-    )
+    np.testing.assert_allclose(discretize(eigenvalue, delta, "zoh"), [[np.exp(-1)], [2 * (1 - np.exp(-1))]], rtol=1e-6)
     np.testing.assert_allclose(discretize(eigenvalue, delta, "bilinear"), [[1 / 3], [4 / 3]], rtol=1e-6)
 
 
@@ -173,7 +170,7 @@ def test_a_layer_that_adds_nothing_passes_its_input_on(prenorm):
 def test_without_resets_memory_runs_on_across_episode_starts():
     with_reset, without = SPEC.build(), replace(SPEC, reset=False).build()
     empty = with_reset.initial_state(B)
-    params = jax.jit(with_reset.init)(KEY, empty, U, NEVER)
+    params = jit(with_reset.init)(KEY, empty, U, NEVER)
     restart = NEVER.copy()
     restart[3] = True
     uninterrupted_state, uninterrupted = jax.jit(with_reset.apply)(params, empty, U, NEVER)

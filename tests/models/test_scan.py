@@ -149,9 +149,7 @@ def test_a_batch_of_scans_equals_scans_one_by_one(schedule: str):
     reset_TB = reset_patterns(num_steps)["rows_apart"]
     each = [inputs(num_steps, seed) for seed in range(num_seeds)]
     lambda_S2P, u_STB2P, x_SB2P = map(np.stack, zip(*each, strict=True))
-    batched = jax.vmap(states_and_gradients, (None, 0, 0, None, 0))(
-        schedule, lambda_S2P, u_STB2P, reset_TB, x_SB2P
-    )
+    batched = jax.vmap(states_and_gradients, (None, 0, 0, None, 0))(schedule, lambda_S2P, u_STB2P, reset_TB, x_SB2P)
     for seed, (lambda_2P, u_TB2P, x_B2P) in enumerate(each):
         alone = states_and_gradients(schedule, lambda_2P, u_TB2P, reset_TB, x_B2P)
         for together, single in zip(jax.tree.leaves(batched), jax.tree.leaves(alone), strict=True):
@@ -178,7 +176,5 @@ def test_auto_is_sequential_on_a_cpu_and_for_single_steps(monkeypatch, backend, 
 
 def test_an_unknown_schedule_is_refused_by_name():
     lambda_2P, u_TB2P, x_B2P = inputs(1)
-    with pytest.raises(
-        ValueError, match="schedule: got 'serial'; expected one of auto, sequential, parallel"
-    ):
+    with pytest.raises(ValueError, match="schedule: got 'serial'; expected one of auto, sequential, parallel"):
         resettable_scan(lambda_2P, u_TB2P, np.zeros((1, B), bool), x_B2P, "serial")
