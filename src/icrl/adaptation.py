@@ -41,7 +41,7 @@ def measure(
 
     def act(memory, observation, episode_start, key):
         agent_key, random_key = jax.random.split(key)
-        memory, distribution, value = policy.apply(params, memory, observation[None], episode_start[None])
+        memory, distribution, value = policy.run(params, memory, observation[None], episode_start[None])
         action = (distribution.sample(key=agent_key) if sample else distribution.mode())[0]
         if isinstance(space, Continuous):
             random = jax.random.uniform(random_key, shape, minval=-1.0, maxval=1.0)

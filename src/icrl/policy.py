@@ -61,6 +61,13 @@ class Policy(nn.Module):
         """Cleared memory for ``batch`` rows."""
         return self.model_spec.build().initial_state(batch)
 
+    @nn.nowrap
+    def run(
+        self, params: PyTree, memory: PyTree, observation: jax.Array, reset: jax.Array
+    ) -> tuple[PyTree, Distribution, jax.Array]:
+        """The policy with given parameters: ``memory, distribution, value_TB``."""
+        return self.apply(params, memory, observation, reset)  # type: ignore[return-value]
+
     @nn.compact
     def __call__(
         self, memory: PyTree, observation: jax.Array, reset: jax.Array

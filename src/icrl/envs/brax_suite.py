@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -91,7 +91,7 @@ def _load(body: Body) -> System:
         text, count = re.subn(pattern, replacement, text, flags=re.DOTALL)
         assert count, f"{body.asset} no longer contains {pattern!r}"
     with jax.ensure_compile_time_eval():
-        system = mjcf.loads(text).tree_replace({"opt.timestep": CONTROL_SECONDS / body.substeps})
+        system: Any = mjcf.loads(text).tree_replace({"opt.timestep": CONTROL_SECONDS / body.substeps})
         if body.gear is not None:
             system = system.replace(actuator=system.actuator.replace(gear=jnp.array(body.gear)))
     return system
@@ -278,7 +278,7 @@ TASKS = {
 class BraxParameters(NamedTuple):
     """A drawn task, as data."""
 
-    index: jax.Array  # [] int32, into the environment's tasks
+    task_index: jax.Array  # [] int32, into the environment's tasks
     target: jax.Array  # [2] m
 
 
@@ -319,7 +319,7 @@ class BraxBody(Environment):
     def reset(self, task: BraxParameters, *, key: Key) -> tuple[pipeline.State, jax.Array]:
         """Draws positions and velocities uniformly from the task's ranges."""
         q_key, qd_key = jax.random.split(key)
-        low, high = jnp.moveaxis(self._of("start")[task.index], -1, 0)
+        low, high = jnp.moveaxis(self._of("start")[task.task_index], -1, 0)
         q = jax.random.uniform(q_key, low.shape, minval=low, maxval=high)
         qd = jax.random.uniform(qd_key, low.shape, minval=-0.05, maxval=0.05)
         state = pipeline.init(self._system(task), q, qd)
@@ -335,7 +335,7 @@ class BraxBody(Environment):
         control = low + 0.5 * (jnp.clip(action, -1.0, 1.0) + 1) * (high - low)
         state = jax.lax.fori_loop(0, self.body.substeps, lambda _, s: pipeline.step(system, s, control), state)
         motion = self._motion(task, state)
-        reward = jax.lax.switch(task.index, [TASKS[name].reward for name in self.tasks], motion)
+        reward = jax.lax.switch(task.task_index, [TASKS[name].reward for name in self.tasks], motion)
         false = jnp.zeros((), bool)
         return state, Transition(self.body.observe(motion), reward, false, false)
 
@@ -343,10 +343,10 @@ class BraxBody(Environment):
         return jnp.array([getattr(TASKS[name], field) for name in self.tasks])
 
     def _system(self, task: BraxParameters) -> System:
-        system = self.body.system
+        system: Any = self.body.system
         last_link = jnp.arange(system.num_links()) == system.num_links() - 1
-        mass = system.link.inertia.mass * jnp.where(last_link, self._of("mass")[task.index], 1.0)
-        system = system.replace(gravity=system.gravity * self._of("gravity")[task.index])
+        mass = system.link.inertia.mass * jnp.where(last_link, self._of("mass")[task.task_index], 1.0)
+        system = system.replace(gravity=system.gravity * self._of("gravity")[task.task_index])
         return system.tree_replace({"link.inertia.mass": mass})
 
     def _motion(self, task: BraxParameters, state: pipeline.State) -> Motion:

@@ -118,7 +118,7 @@ class PPO:
         spec = self.spec
 
         def act(memory, observation, episode_start, key):
-            memory, distribution, value = self.policy.apply(params, memory, observation[None], episode_start[None])
+            memory, distribution, value = self.policy.run(params, memory, observation[None], episode_start[None])
             action = distribution.sample(key=key)
             return memory, action[0], distribution.log_prob(action)[0], value[0]
 
@@ -166,7 +166,7 @@ class PPO:
     def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The PPO loss of some rows, replayed from their stored memory."""
         spec, steps = self.spec, batch.trajectory
-        _, distribution, value = self.policy.apply(params, batch.memory, steps.observation, steps.episode_start)
+        _, distribution, value = self.policy.run(params, batch.memory, steps.observation, steps.episode_start)
         log_ratio = distribution.log_prob(steps.action) - steps.log_prob
 
         policy_loss = losses.clipped_surrogate(log_ratio, batch.advantage, spec.clip)

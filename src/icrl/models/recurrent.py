@@ -16,6 +16,8 @@ from icrl.errors import SpecError
 from icrl.models.sequence import SequenceModel
 from icrl.types import PyTree, select_rows
 
+Memory = tuple[jax.Array, ...]
+
 
 @dataclass(frozen=True)
 class RecurrentSpec:
@@ -85,7 +87,7 @@ class RecurrentLayer(nn.Module):
         """Number of gates."""
 
     @abc.abstractmethod
-    def cell(self, inputs_BG, recurrent_BG, memory):
+    def cell(self, inputs_BG: jax.Array, recurrent_BG: jax.Array, memory: Memory) -> Memory:
         """The next memory, from both halves of the gates' pre-activations."""
 
     @nn.compact
@@ -112,7 +114,7 @@ class GRULayer(RecurrentLayer):
         """Reset, update, candidate."""
         return 3
 
-    def cell(self, inputs_BG, recurrent_BG, memory):
+    def cell(self, inputs_BG: jax.Array, recurrent_BG: jax.Array, memory: Memory) -> Memory:
         """One step."""
         reset_x, update_x, candidate_x = jnp.split(inputs_BG, 3, axis=-1)
         reset_h, update_h, candidate_h = jnp.split(recurrent_BG, 3, axis=-1)
@@ -128,7 +130,7 @@ class LSTMLayer(RecurrentLayer):
         """Input, forget, cell, output."""
         return 4
 
-    def cell(self, inputs_BG, recurrent_BG, memory):
+    def cell(self, inputs_BG: jax.Array, recurrent_BG: jax.Array, memory: Memory) -> Memory:
         """One step."""
         i, f, g, o = jnp.split(inputs_BG + recurrent_BG, 4, axis=-1)
         c = nn.sigmoid(f + 1.0) * memory[1] + nn.sigmoid(i) * jnp.tanh(g)

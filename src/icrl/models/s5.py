@@ -134,8 +134,8 @@ class StateSpace(nn.Module):
         pairs = spec.state_size // 2
         eigenvalues, vectors = _block_eigenpairs(spec.state_size, spec.num_blocks)
 
-        lambda_re = self.param("lambda_re", lambda _: jnp.asarray(eigenvalues.real, jnp.float32))
-        lambda_im = self.param("lambda_im", lambda _: jnp.asarray(eigenvalues.imag, jnp.float32))
+        lambda_re = self.param("lambda_re", lambda _: jnp.asarray(np.real(eigenvalues), jnp.float32))
+        lambda_im = self.param("lambda_im", lambda _: jnp.asarray(np.imag(eigenvalues), jnp.float32))
         log_delta = self.param("log_delta", _log_uniform(spec.delta_min, spec.delta_max), (pairs,))
         b_H2P = self.param("B", _b_init(vectors), (spec.width, 2 * pairs))
         c_2PH = self.param("C", _c_init(vectors, spec.c_init), (2 * pairs, spec.width))
