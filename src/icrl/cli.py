@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import tempfile
 import traceback
 import warnings
@@ -66,6 +67,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of
 
 def main() -> None:
     """Runs the command line and ends the process with the exit code of the command contract."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM ends any command as Ctrl-C does
     app(prog_name="icrl")
 
 
@@ -144,7 +146,10 @@ def evaluate(
     model: Model = None,
     seed: Seed = None,
     scale: Scale = None,
-    tasks: Annotated[Literal["train", "held_out", "all"], typer.Option(help="Which tasks of the spec.")] = "all",
+    tasks: Annotated[
+        Literal["train", "held_out", "all"] | None,
+        typer.Option(help="Which tasks of the spec.  [default: all]", show_default=False),
+    ] = None,
     episodes: Annotated[
         int | None, typer.Option(parser=_count, metavar="N", help="Episodes a task.  [default: the spec's]")
     ] = None,
@@ -173,35 +178,32 @@ def evaluate(
     icrl evaluate meta_brax --references
     """
     with _command("evaluate", verbose):
-        with _quiet_imports():
-            from icrl.commands.evaluate import evaluate as run
-            from icrl.commands.references import make_references
         if references:
-            if ineffective := [
-                name
-                for name, value in {
-                    "--model": model,
-                    "--seed": seed,
-                    "--episodes": episodes,
-                    "--trials": trials,
-                }.items()
-                if value is not None
-            ]:
-                raise UserError(
-                    f"--references: got {', '.join(ineffective)} too; expected neither, all tasks are measured"
-                )
+            _refuse_beside_references(model=model, seed=seed, tasks=tasks, episodes=episodes, trials=trials)
+            with _quiet_imports():
+                from icrl.commands.references import make_references
             make_references(target, scale=scale, out=out, overrides=overrides or [])
             return
+        with _quiet_imports():
+            from icrl.commands.evaluate import evaluate as run
         run(
             target,
             model=model,
             seed=seed,
             scale=scale,
-            tasks=tasks,
+            tasks=tasks or "all",
             episodes=episodes,
             trials=trials,
             out=out,
             overrides=overrides or [],
+        )
+
+
+def _refuse_beside_references(**options: object) -> None:
+    """Raises UserError for the options that have no effect on references."""
+    if given := [f"--{name}" for name, value in options.items() if value is not None]:
+        raise UserError(
+            f"{', '.join(given)}: got a value; expected none, since --references trains a specialist for every task"
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from icrl.adaptation import ACTORS, Adaptation, measure
 from icrl.errors import UserError
@@ -215,6 +216,6 @@ def _training_speed(run: RunDirectory) -> dict[str, float]:
     return {"train_seconds": seconds, "train_env_steps_per_second": round(env_steps / seconds, 1)}
 
 
-def _rounded(values: np.ndarray) -> list:
+def _rounded(values: ArrayLike) -> list:
     """Four decimals, so that records stay small."""
-    return np.round(values.astype(np.float64), 4).tolist()
+    return np.round(np.asarray(values, np.float64), 4).tolist()

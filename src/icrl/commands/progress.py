@@ -54,7 +54,7 @@ class Progress:
         now = self._clock()
         speed = (done - self._done_before) / max(now - self._started, 1e-9)
         shown = "" if score is None else f", return {score:.1f}"
-        text = f"{done / 1e6:.2f} of {self._total / 1e6:.2f} M env steps, {speed:,.0f}/s{shown},"
+        text = f"{done:,} of {self._total:,} env steps, {speed:,.0f}/s{shown},"
         self._bar.update(self._task, completed=done, text=text)
         last = done >= self._total
         if not self._console.is_terminal and (last or now - self._last_line >= SECONDS_BETWEEN_LINES):

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from icrl.commands.evaluate import evaluate_run, show_evaluation
 from icrl.commands.progress import Progress
@@ -122,6 +123,8 @@ class Training:
                 if update >= total or now - saved >= self.spec.checkpoint.every_seconds:
                     self._save(update, state, _mean_of(records, "return/last_trial"))
                     saved = now
+            if stop.requested:
+                raise KeyboardInterrupt
 
     def _save(self, update: int, state: PyTree, score: float | None) -> None:
         env_steps = update * self.spec.env_steps_per_update
@@ -136,10 +139,8 @@ class Training:
         ]
         if bad:
             first, name = min(bad)
-            good = max(self.checkpoints.updates(), default=None)
-            last_good = (
-                f"the last good checkpoint is {self.checkpoints.path / str(good)}" if good else "no checkpoint yet"
-            )
+            good = [self.checkpoints.path / str(saved) for saved in self.checkpoints.updates()]
+            last_good = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint yet"
             raise MachineError(
                 f"update {update + first + 1}: {name} is not finite; {last_good}; lower learner.learning_rate "
                 "or learner.max_gradient_norm, and start again with another --out"
@@ -165,7 +166,13 @@ class Training:
 
 
 def _chunk(learner: PPO, num_updates: int, state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
-    return jax.lax.scan(lambda state, _: learner.update(state), state, length=num_updates)
+    """Several updates, and their metrics ``[num_updates, ...]``."""
+
+    def update(state: LearnerState, _: None) -> tuple[LearnerState, dict[str, jax.Array]]:
+        state, metrics = learner.update(state)
+        return state, metrics | {"parameter_norm": optax.tree.norm(state.params)}
+
+    return jax.lax.scan(update, state, length=num_updates)
 
 
 def _returns(sums: np.ndarray, counts: np.ndarray, tasks: Sequence[str]) -> dict[str, float]:

@@ -5,7 +5,7 @@ sets of changes. Later beats earlier: the file, the scale's changes, `key.path=v
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -190,17 +190,23 @@ def load_experiment(
     models = _take_named(data, "models")
     model_name, model_data = _choose("model", models, model or data.pop("default_model", None))
     data.pop("default_model", None)
-    given = {"model_name": model_name, "scale": scale_name, "model": model_data}
-    given |= {key: value for key, value in options.items() if value is not None}
-    reserved = sorted(given.keys() & data.keys() & {"model_name", "scale", "model"})
-    if reserved:
-        raise SpecError(
-            [
-                Problem(key, "a value", "no such key in a file", "name variants under models: and scales:")
-                for key in reserved
-            ]
-        )
-    return parse(ExperimentSpec, apply_overrides({"name": path.stem} | data | given, overrides))
+    names = {"model_name": model_name, "scale": scale_name}
+    _refuse_reserved(data, ("model", *names))
+    data = apply_overrides({"name": path.stem, "model": model_data} | data, overrides)
+    _refuse_reserved(data, names)
+    given = {key: value for key, value in options.items() if value is not None}
+    return parse(ExperimentSpec, data | given | names)
+
+
+def _refuse_reserved(data: Mapping[str, Any], reserved: Iterable[str]) -> None:
+    """Raises SpecError where a file or an override sets what only choosing a model and a scale may set."""
+    problems = [
+        Problem(key, show(data[key]), "no value", "choose from models: and scales: with --model and --scale")
+        for key in reserved
+        if key in data
+    ]
+    if problems:
+        raise SpecError(problems)
 
 
 def model_names(name_or_path: str) -> tuple[str, ...]:
