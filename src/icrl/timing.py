@@ -62,7 +62,7 @@ def programs(spec: ModelSpec, length: int, batch: int, clock: Clock) -> Iterator
     state = model.initial_state(batch)
     params = jax.jit(model.init)(params_key, state, x_TBH[:1], reset_TB[:1])
 
-    def forward(params, state, x, reset):
+    def forward(params, state, x, reset) -> Any:
         return model.apply(params, state, x, reset)
 
     def gradient(params, state, x, reset):
