@@ -145,11 +145,7 @@ def test_light_modules_do_not_load_jax(path: Path):
 
 
 def test_the_light_modules_are_where_this_test_looks():
-    found = {
-        entry
-        for entry in LIGHT
-        if any(path.relative_to(SOURCE).as_posix().startswith(entry) for path in SOURCES)
-    }
+    found = {entry for entry in LIGHT if any(path.relative_to(SOURCE).as_posix().startswith(entry) for path in SOURCES)}
     assert found == set(LIGHT)
 
 

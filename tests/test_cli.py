@@ -19,6 +19,8 @@ from icrl.cli import app
 from icrl.errors import MachineError, SpecError, UserError
 
 VERBS = ("train", "evaluate", "benchmark", "report")
+FUNCTIONS = {verb: verb for verb in VERBS} | {"references": "make_references"}
+"""By module of `icrl.commands`: what the command line calls there."""
 REQUIRED = {
     "train": ["some.yaml"],
     "evaluate": ["some.yaml"],
@@ -28,14 +30,14 @@ REQUIRED = {
 
 
 class Commands:
-    """Stands in for the modules of `icrl.commands`: records every call, raises `error` if there is one."""
+    """Stands in for the functions of `icrl.commands`: records every call, raises `error` if there is one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self.error: BaseException | None = None
-        for verb in VERBS:
-            module = ModuleType(f"icrl.commands.{verb}")
-            setattr(module, verb, self._call)
+        for module_name, function in FUNCTIONS.items():
+            module = ModuleType(f"icrl.commands.{module_name}")
+            setattr(module, function, self._call)
             monkeypatch.setitem(sys.modules, module.__name__, module)
 
     def _call(self, *arguments: Any, **options: Any) -> None:
@@ -80,19 +82,33 @@ def test_train_hands_over_every_argument(commands: Commands):
 def test_evaluate_hands_over_every_argument(commands: Commands):
     done = run(
         "evaluate", "runs/s5", "--model", "s5", "--seed", "0", "--scale", "cpu", "--tasks", "held_out",
-        "--episodes", "8", "--trials", "6", "--references", "--out", "there", "evaluation.greedy=true",
+        "--episodes", "8", "--trials", "6", "--out", "there", "evaluation.sample_actions=false",
     )  # fmt: skip
     assert done.exit_code == 0
     options = {"model": "s5", "seed": 0, "scale": "cpu", "tasks": "held_out", "episodes": 8, "trials": 6}
-    rest = {"references": True, "out": Path("there"), "overrides": ["evaluation.greedy=true"]}
+    rest = {"out": Path("there"), "overrides": ["evaluation.sample_actions=false"]}
     assert commands.calls == [(("runs/s5",), {**options, **rest})]
 
 
-def test_benchmark_and_report_hand_over_every_argument(commands: Commands):
-    assert (
-        run("benchmark", "a.yaml", "--seq-len", "128,256", "--models", "s5,gru", "--out", "there").exit_code
-        == 0
+def test_references_hands_over_every_argument_that_it_takes(commands: Commands):
+    done = run("evaluate", "a.yaml", "--references", "--scale", "smoke", "--out", "there", "specialist.num_rows=8")
+    assert done.exit_code == 0
+    options = {"scale": "smoke", "out": Path("there"), "overrides": ["specialist.num_rows=8"]}
+    assert commands.calls == [(("a.yaml",), options)]
+
+
+def test_references_refuses_what_would_have_no_effect(commands: Commands):
+    options = ["--model", "s5", "--seed", "0", "--tasks", "all", "--episodes", "8", "--trials", "6"]
+    done = run("evaluate", "a.yaml", "--references", *options)
+    assert (done.exit_code, done.stdout, commands.calls) == (2, "", [])
+    assert done.stderr == (
+        "icrl evaluate: --model, --seed, --tasks, --episodes, --trials: got a value; expected none, "
+        "since --references trains a specialist for every task\n"
     )
+
+
+def test_benchmark_and_report_hand_over_every_argument(commands: Commands):
+    assert run("benchmark", "a.yaml", "--seq-len", "128,256", "--models", "s5,gru", "--out", "there").exit_code == 0
     assert run("report", "results", "--out", "there").exit_code == 0
     out = Path("there")
     assert commands.calls == [
@@ -107,20 +123,20 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     train, evaluate, benchmark, report = commands.calls
     nothing = {"model": None, "seed": None, "scale": None, "out": None, "overrides": []}
     assert train == (("some.yaml",), {**nothing, "num_seeds": None, "wandb": None})
-    ask = {"tasks": "all", "episodes": None, "trials": None, "references": False}
+    ask = {"tasks": "all", "episodes": None, "trials": None}
     assert evaluate == (("some.yaml",), {**nothing, **ask})
     assert benchmark == ((None,), {"seq_len": "sweep", "models": None, "out": None})
     assert report == ((None,), {"out": None})
 
 
-WRITTEN = [verb for verb in VERBS if (Path(icrl.__file__).parent / "commands" / f"{verb}.py").exists()]
+WRITTEN = [module for module in FUNCTIONS if (Path(icrl.__file__).parent / "commands" / f"{module}.py").exists()]
 
 
-@pytest.mark.parametrize("verb", WRITTEN)
-def test_the_real_command_takes_what_its_verb_hands_over(verb: str, monkeypatch: pytest.MonkeyPatch):
-    command = getattr(import_module(f"icrl.commands.{verb}"), verb)
+@pytest.mark.parametrize("module", WRITTEN)
+def test_the_real_command_takes_what_its_verb_hands_over(module: str, monkeypatch: pytest.MonkeyPatch):
+    command = getattr(import_module(f"icrl.commands.{module}"), FUNCTIONS[module])
     commands = Commands(monkeypatch)
-    run(verb, *REQUIRED[verb])
+    run(*(["evaluate", "some.yaml", "--references"] if module == "references" else [module, *REQUIRED[module]]))
     ((arguments, options),) = commands.calls
     bound = signature(command).bind(*arguments, **options)
     assert bound.arguments.keys() == signature(command).parameters.keys()
@@ -211,9 +227,7 @@ def test_our_own_failure_keeps_its_traceback_in_a_file(
     assert "Traceback" in kept.read_text()
 
 
-def test_our_own_failure_is_told_where_no_file_can_be_written(
-    commands: Commands, monkeypatch: pytest.MonkeyPatch
-):
+def test_our_own_failure_is_told_where_no_file_can_be_written(commands: Commands, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
     done = run_failing(commands, ZeroDivisionError("by zero"))
     assert done.exit_code == 1

@@ -37,9 +37,7 @@ def reproduce(tmp_path: Path) -> Reproduce:
     python.write_text(STAND_IN)
     python.chmod(0o755)
 
-    def run(
-        *arguments: str, failing: str = "nothing", exit_code: int = 1
-    ) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, failing: str = "nothing", exit_code: int = 1) -> subprocess.CompletedProcess[str]:
         environment = {"PYTHON": str(python), "FAILING": failing, "EXIT_CODE": str(exit_code)}
         script = tmp_path / "experiments" / SCRIPT.name
         command = [str(script), *arguments]

@@ -157,6 +157,20 @@ def test_tasks_of_a_body_that_start_alike_move_alike_unless_their_dynamics_diffe
         assert (difference == 0) if dynamics[0] == dynamics[1] else (difference > 0.05), (one, other)
 
 
+def test_gravity_and_the_last_links_mass_are_the_multiples_a_task_names(harness: Harness):
+    body, file = harness.body, harness.body.body.system
+
+    def dynamics(index):
+        system = body._system(BraxParameters(index, jnp.zeros(2)))
+        return system.gravity, system.link.inertia.mass
+
+    gravity, mass = jit(jax.vmap(dynamics))(jnp.arange(len(body.tasks)))
+    for index, name in enumerate(body.tasks):
+        np.testing.assert_allclose(gravity[index], TASKS[name].gravity * np.array(file.gravity), rtol=1e-6)
+        np.testing.assert_allclose(mass[index, -1], TASKS[name].mass * file.link.inertia.mass[-1], rtol=1e-6)
+        np.testing.assert_array_equal(mass[index, :-1], file.link.inertia.mass[:-1])
+
+
 def height(cart: np.ndarray) -> np.ndarray:
     """Reward of a cartpole kept upright in the middle; observed are x, cos, sin, x', angle' / 5."""
     return 0.5 * (1 + cart[..., 1]) * 0.1 ** cart[..., 0] ** 2

@@ -24,14 +24,14 @@ TOLERANCE = dict(rtol=1e-4, atol=1e-5)
 
 
 @cache
-def _initial(num_blocks: int, c_init: str) -> dict[str, jax.Array]:
-    module = StateSpace(replace(SPEC, num_blocks=num_blocks, c_init=c_init))
+def _initial(num_blocks: int) -> dict[str, jax.Array]:
+    module = StateSpace(replace(SPEC, num_blocks=num_blocks))
     return jit(module.init)(KEY, np.zeros((B, N), np.float32), U, NEVER)["params"]
 
 
-def initial(num_blocks: int = 1, c_init: str = "lecun_normal") -> dict[str, np.ndarray]:
+def initial(num_blocks: int = 1) -> dict[str, np.ndarray]:
     """Parameters of a fresh state space, to be changed at will."""
-    return jax.tree.map(np.array, _initial(num_blocks, c_init))
+    return jax.tree.map(np.array, _initial(num_blocks))
 
 
 def run(module: StateSpace | S5Layer, params: PyTree, reset: np.ndarray = NEVER) -> np.ndarray:
@@ -114,13 +114,24 @@ def test_discretization_by_hand():
     np.testing.assert_allclose(discretize(eigenvalue, delta, "bilinear"), [[1 / 3], [4 / 3]], rtol=1e-6)
 
 
+def test_time_steps_start_within_their_range():
+    delta = np.exp(initial()["log_delta"])
+    assert np.all((delta >= 0.05) & (delta <= 0.5))
+    assert len(np.unique(delta)) == N // 2
+
+
 @pytest.mark.parametrize("c_init", ["lecun_normal", "complex_normal"])
-def test_initial_parameters_are_real_and_time_steps_in_range(c_init):
-    params = initial(c_init=c_init)
+def test_inputs_and_outputs_start_at_unit_scale(c_init):
+    """Dense real B and C have entries of variance 1 / H and 1 / N; complex C instead has 1 per entry."""
+    width, size = 48, 64
+    module = StateSpace(replace(SPEC, width=width, state_size=size, c_init=c_init))
+    inputs = np.zeros((1, 1, width), np.float32), np.zeros((1, 1), bool)
+    params = jit(module.init)(KEY, np.zeros((1, size), np.float32), *inputs)["params"]
     assert {leaf.dtype for leaf in params.values()} == {np.dtype(np.float32)}
-    assert np.all((np.exp(params["log_delta"]) >= 0.05) & (np.exp(params["log_delta"]) <= 0.5))
-    assert len(np.unique(params["log_delta"])) == N // 2
-    assert 0.1 < np.std(params["C"]) < 2
+    b, c, _ = full_spectrum(jax.tree.map(np.asarray, params))
+    # The change of basis is unitary: it keeps mean squares.
+    np.testing.assert_allclose(np.mean(np.abs(b) ** 2), 1 / width, rtol=0.1)
+    np.testing.assert_allclose(np.mean(np.abs(c) ** 2), 1 / size if c_init == "lecun_normal" else 1, rtol=0.1)
 
 
 def test_clipped_eigenvalues_cannot_make_the_state_grow():

@@ -77,9 +77,7 @@ def test_models_stand_in_one_order_with_the_memoryless_last():
     ]
 
 
-def test_the_memoryless_record_is_of_the_same_rung_on_the_same_tasks(
-    results: Path, make_data: Callable[..., Data]
-):
+def test_the_memoryless_record_is_of_the_same_rung_on_the_same_tasks(results: Path, make_data: Callable[..., Data]):
     records = load_records(results)
     part = make_data("s5")
     del part["tasks"]["reacher"]
@@ -111,9 +109,7 @@ def test_two_records_of_one_model_on_one_rung_are_refused(results: Path, make_da
     )
 
 
-def test_records_of_other_tasks_or_trials_do_not_stand_side_by_side(
-    results: Path, make_data: Callable[..., Data]
-):
+def test_records_of_other_tasks_or_trials_do_not_stand_side_by_side(results: Path, make_data: Callable[..., Data]):
     other = make_data("gru")
     del other["tasks"]["reacher"]
     path = write(results, "gru.json", other)

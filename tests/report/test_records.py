@@ -115,8 +115,7 @@ def test_what_an_unfinished_training_lacks_may_be_absent(make_data: Callable[...
         (
             "tasks/pendulum/returns",
             [[[1.0, 2.0]]],
-            "tasks.pendulum.returns: got 1 x 1 x 2; "
-            "expected [seed][episode][trial], 2 x 2 x 2 finite numbers",
+            "tasks.pendulum.returns: got 1 x 1 x 2; expected [seed][episode][trial], 2 x 2 x 2 finite numbers",
         ),
         (
             "tasks/pendulum/returns",
@@ -169,9 +168,7 @@ def test_a_file_that_is_no_record_is_refused_by_name(tmp_path: Path, content: st
     assert str(error.value) == f"{path}: {message}"
 
 
-def test_references_fit_records_of_their_experiment_and_trial_length(
-    results: Path, make_data: Callable[..., Data]
-):
+def test_references_fit_records_of_their_experiment_and_trial_length(results: Path, make_data: Callable[..., Data]):
     references = load_references(results / "references" / "probe.json")
     assert references.tasks["pendulum"] == Reference(10.0, 4.0, 30.0)
     assert references.fit(parse_record(make_data()))

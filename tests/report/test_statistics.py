@@ -99,8 +99,6 @@ def test_an_interval_is_written_with_its_brackets():
     assert Interval(-12.34, -15.0, 1234.56).format(digits=1) == "-12.3 [-15.0, 1,234.6]"
 
 
-@pytest.mark.parametrize(
-    ("number", "digits", "text"), [(-0.004, 2, "0.00"), (25123.4, 0, "25,123"), (-1.5, 1, "-1.5")]
-)
+@pytest.mark.parametrize(("number", "digits", "text"), [(-0.004, 2, "0.00"), (25123.4, 0, "25,123"), (-1.5, 1, "-1.5")])
 def test_numbers_are_fixed_point_in_groups_of_three(number: float, digits: int, text: str):
     assert format_number(number, digits) == text

@@ -53,9 +53,7 @@ def test_the_caption_says_what_the_brackets_are_over(make_data: Callable[..., Da
     ]
 
 
-def test_without_a_terminal_no_line_is_broken(
-    make_data: Callable[..., Data], capsys: pytest.CaptureFixture[str]
-):
+def test_without_a_terminal_no_line_is_broken(make_data: Callable[..., Data], capsys: pytest.CaptureFixture[str]):
     print_evaluation(parse_record(make_data()))
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("pendulum")]
     assert line.split()[:3] == ["pendulum", "15.0", "25.0"]

@@ -36,9 +36,7 @@ def mistakes(*assignments: str) -> list[str]:
 
 
 def test_nested_mappings_merge_and_everything_else_is_replaced():
-    merged = merge(
-        BASE, {"seed": 4, "learner": {"schedule": {"cool_down": 5}}, "train": ["c"], "new": {"x": 1}}
-    )
+    merged = merge(BASE, {"seed": 4, "learner": {"schedule": {"cool_down": 5}}, "train": ["c"], "new": {"x": 1}})
     assert merged == BASE | {
         "seed": 4,
         "learner": {"learning_rate": 0.1, "schedule": {"warm_up": 10, "cool_down": 5}},

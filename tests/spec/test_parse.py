@@ -54,9 +54,9 @@ MODEL = {"kind": "s5"}
 LEARNER = {"learning_rate": 0.1}
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
-models = st.builds(
-    S5, kind=st.just("s5"), state_size=st.integers(1), step_range=st.tuples(floats, floats)
-) | st.builds(Recurrent, kind=st.sampled_from(["gru", "lstm"]), num_layers=st.integers())
+models = st.builds(S5, kind=st.just("s5"), state_size=st.integers(1), step_range=st.tuples(floats, floats)) | st.builds(
+    Recurrent, kind=st.sampled_from(["gru", "lstm"]), num_layers=st.integers()
+)
 experiments = st.builds(
     Experiment,
     name=st.text(),
@@ -194,9 +194,7 @@ def test_a_number_that_a_float_cannot_hold_is_refused():
     assert mistakes(float, 2**53 + 1) == [
         "spec: got 9007199254740993; expected a finite number; as a float it would become 9007199254740992.0"
     ]
-    assert mistakes(float, "1e-999") == [
-        "spec: got '1e-999'; expected a finite number; as a float it would become 0.0"
-    ]
+    assert mistakes(float, "1e-999") == ["spec: got '1e-999'; expected a finite number; as a float it would become 0.0"]
 
 
 def test_booleans_and_numbers_are_never_each_other():

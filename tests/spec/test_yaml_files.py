@@ -48,8 +48,7 @@ def test_a_file_that_holds_no_mapping_is_refused(file, content, message):
         ("a: b: c\n", " on line 1 (mapping values are not allowed here)"),
         (
             "a:\n\tb: 1\n",
-            " on line 2 (while scanning for the next token, "
-            "found character '\\t' that cannot start any token)",
+            " on line 2 (while scanning for the next token, found character '\\t' that cannot start any token)",
         ),
         (
             "a: 1\n---\nb: 2\n",

@@ -1,0 +1,61 @@
+"""`icrl` as a process of its own, on the stand-in for Brax: ``python -m tests.commands.icrl_on_stand_in train ...``
+
+The variable DIE names a moment at which the process kills itself with SIGKILL.
+"""
+
+import os
+import signal
+from itertools import count
+
+from icrl import cli
+from icrl.commands import train
+from icrl.envs.suites import SUITES
+from icrl.runs import checkpoints
+from icrl.runs.checkpoints import Checkpoints
+from icrl.runs.directory import METRICS, RunDirectory
+from tests.commands.stand_in import SUITE
+
+
+def die(*_args, **_kwargs) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def while_writing_metrics() -> None:
+    """Half of the third chunk's line is on disk, and no checkpoint of its update."""
+    append, calls = RunDirectory.append_metrics, count(1)
+
+    def append_or_die(self, records):
+        append(self, records)
+        if next(calls) == 3:
+            path = self.path / METRICS
+            last = path.read_bytes().splitlines(keepends=True)[-1]
+            os.truncate(path, path.stat().st_size - len(last) // 2)
+            die()
+
+    RunDirectory.append_metrics = append_or_die
+
+
+def while_writing_a_checkpoint() -> None:
+    """The arrays of the second checkpoint are on disk, and the metrics of its update, but not its checksums."""
+    save, calls = Checkpoints.save, count(1)
+
+    def save_or_die(self, *args):
+        if next(calls) == 2:
+            checkpoints._checksum = die
+        save(self, *args)
+
+    Checkpoints.save = save_or_die
+
+
+def before_the_evaluation() -> None:
+    """Training is over, and saved."""
+    train.evaluate_run = die
+
+
+MOMENTS = {do.__name__: do for do in (while_writing_metrics, while_writing_a_checkpoint, before_the_evaluation)}
+
+if __name__ == "__main__":
+    SUITES["brax"] = SUITE
+    if moment := os.environ.get("DIE"):
+        MOMENTS[moment]()
+    cli.main()

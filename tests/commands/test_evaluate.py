@@ -1,0 +1,214 @@
+"""`icrl evaluate`: what it measures, of what, and what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from icrl.commands.evaluate import find_run, load_references, rung_name
+from icrl.errors import UserError
+from icrl.spec.experiment import load_experiment
+from tests.commands.conftest import Finished
+from tests.commands.runs import ENV_STEPS_PER_UPDATE, TINY, documented_keys, icrl, metrics, updates_saved
+
+REFERENCES = "references.<task>"
+
+
+def evaluated(target: Path, out: Path, *arguments: object) -> dict[str, Any]:
+    """The record of an evaluation that succeeds."""
+    done = icrl("evaluate", target, "--out", out, *arguments)
+    assert done.exit_code == 0, done.stderr
+    return json.loads((out / "evaluation.json").read_text())
+
+
+@pytest.fixture
+def record(finished: Finished) -> dict[str, Any]:
+    """The evaluation with which training ended."""
+    return json.loads((finished.path / "evaluation.json").read_text())
+
+
+def test_a_record_has_the_documented_keys(record: dict[str, Any]):
+    tasks = record.pop("tasks")
+    keys = record.keys() | {f"tasks.<task>.{key}" for task in tasks.values() for key in task}
+    assert keys == documented_keys("evaluation.json") - {REFERENCES}
+
+
+def test_a_record_says_what_was_evaluated(record: dict[str, Any], finished: Finished):
+    log = metrics(finished.path)
+    said = {
+        "schema": 1,
+        "experiment": "tiny",
+        "model": "s5",
+        "scale": "cpu",
+        "rung": "sign",
+        "env_steps": 512,
+        "trial_steps": 4,
+        "trials_per_episode": 2,
+        "trials": 2,
+        "num_episodes": 4,
+        "num_parameters": 559,
+        "seeds": [0],
+        "train_seconds": log[-1]["seconds"],
+        "train_env_steps_per_second": round(512 / log[-1]["seconds"], 1),
+    }
+    assert {key: record[key] for key in said} == said
+    assert {name: task["split"] for name, task in record["tasks"].items()} == {
+        "cartpole_centre": "train",
+        "cartpole_side": "held_out",
+    }
+
+
+def test_returns_are_sums_of_rewards_by_step(record: dict[str, Any]):
+    for task in record["tasks"].values():
+        returns, rewards = np.array(task["returns"]), np.array(task["reward_by_step"])
+        assert (returns.shape, rewards.shape) == ((1, 4, 2), (1, 8))
+        by_trial = rewards.reshape(1, 2, 4).sum(axis=-1)
+        # each of the four rewards and the returns were rounded to four decimals
+        np.testing.assert_allclose(returns.mean(axis=1), by_trial, atol=5 * 0.5e-4)
+
+
+def test_evaluating_again_gives_the_same_numbers(record: dict[str, Any], finished: Finished, tmp_path: Path):
+    again = evaluated(finished.path, tmp_path / "again")
+    assert {key for key in record if record[key] != again[key]} <= {"command", "seconds"}
+
+
+def test_an_older_checkpoint_is_evaluated_on_the_same_episodes(
+    record: dict[str, Any], finished: Finished, tmp_path: Path
+):
+    update = updates_saved(finished.path)[0]
+    older = evaluated(finished.path / "checkpoints" / str(update), tmp_path / "older")
+    assert older["env_steps"] == ENV_STEPS_PER_UPDATE * update < record["env_steps"]
+    for name, task in record["tasks"].items():
+        assert older["tasks"][name]["returns"] != task["returns"]
+        for actor in ("random", "do_nothing"):  # these agree to the last bit only on the same tasks and starts
+            assert older["tasks"][name][actor] == task[actor]
+
+
+def test_more_trials_than_trained_on_of_some_tasks(finished: Finished, tmp_path: Path):
+    before = (finished.path / "evaluation.json").read_bytes()
+    options = ["--trials", 3, "--tasks", "held_out", "--episodes", 2]
+    longer = evaluated(finished.path, tmp_path / "longer", *options)
+    assert (longer["trials"], longer["trials_per_episode"], longer["num_episodes"]) == (3, 2, 2)
+    (task,) = longer["tasks"].values()
+    assert list(longer["tasks"]) == ["cartpole_side"]
+    assert (np.shape(task["returns"]), np.shape(task["reward_by_step"])) == ((1, 2, 3), (1, 12))
+    assert list((tmp_path / "longer").glob("*.png"))
+    assert (finished.path / "evaluation.json").read_bytes() == before
+
+
+def test_the_rung_names_what_is_projected():
+    def rung(*overrides: str) -> str:
+        return rung_name(load_experiment(str(TINY), overrides=overrides))
+
+    assert rung() == "sign"
+    assert rung("environment.projection.project_action=false") == "sign/identity"
+    assert rung("environment.projection.project_observation=false") == "identity/sign"
+    assert rung("environment.projection.kind=gaussian") == "gaussian"
+
+
+# ---- What a target means
+
+
+def copied_run(finished: Finished, out: Path, **changes: object) -> Path:
+    """A copy of the finished run, with other fields in its spec."""
+    shutil.copytree(finished.path, out)
+    spec = yaml.safe_load((out / "spec.yaml").read_text())
+    (out / "spec.yaml").write_text(yaml.safe_dump(spec | changes))
+    return out
+
+
+def test_a_spec_means_its_newest_run_of_that_seed(finished: Finished):
+    folder = Path("results/runs/tiny/cpu/s5")
+    first, second = (
+        copied_run(finished, folder / "seed0"),
+        copied_run(finished, folder / "seeds1-2", seed=1, num_seeds=2),
+    )
+    for run, started in ((first, "2026-01-02T00:00:00+00:00"), (second, "2026-01-01T00:00:00+00:00")):
+        manifest = json.loads((run / "manifest.json").read_text())
+        (run / "manifest.json").write_text(json.dumps(manifest | {"started": started}))
+    assert find_run(str(TINY), model=None, scale=None, seed=None) == first
+    assert find_run(str(TINY), model="s5", scale="cpu", seed=0) == first
+    for seed in (1, 2):
+        assert find_run(str(TINY), model=None, scale=None, seed=seed) == second
+    with pytest.raises(UserError) as refusal:
+        find_run(str(TINY), model=None, scale=None, seed=3)
+    assert str(refusal.value) == (
+        f"{TINY}: got no run of it in results/runs/tiny/cpu/s5 with seed 3; expected one; "
+        f"run: icrl train {TINY} --model s5 --scale cpu"
+    )
+
+
+def refusal(*arguments: object) -> str:
+    """The message with which `icrl evaluate` refuses, the user being wrong."""
+    done = icrl("evaluate", *arguments)
+    assert (done.exit_code, done.stdout) == (2, ""), done.stderr
+    return done.stderr.removeprefix("icrl evaluate:").strip()
+
+
+def test_what_was_never_trained_cannot_be_evaluated():
+    assert refusal(TINY, "--model", "mlp") == (
+        f"{TINY}: got no run of it in results/runs/tiny/cpu/mlp; expected one; "
+        f"run: icrl train {TINY} --model mlp --scale cpu"
+    )
+    assert (
+        refusal("runs/nothing") == "runs/nothing: got nothing there; expected a run directory, a checkpoint or a spec"
+    )
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path):
+    advice = "expected a run directory, made by `icrl train`"
+    assert refusal(tmp_path) == f"{tmp_path}: got no manifest.json in it; {advice}"
+
+
+def test_a_run_that_saved_nothing_is_refused(finished: Finished, tmp_path: Path):
+    run = copied_run(finished, tmp_path / "run")
+    shutil.rmtree(run / "checkpoints")
+    assert refusal(run) == f"{run}: got no checkpoint in it; expected at least one; train the run first"
+
+
+def test_options_that_choose_a_run_are_refused_beside_a_run(finished: Finished):
+    given = ["--model", "s5", "--scale", "cpu", "--seed", 0]
+    assert refusal(finished.path, *given) == (
+        f"--model, --scale, --seed: got a value; expected none, since {finished.path} is one run already"
+    )
+
+
+def test_a_checkpoint_of_another_spec_is_refused(finished: Finished, tmp_path: Path):
+    for target, overrides in (
+        (finished.path, ["model.width=16"]),
+        (copied_run(finished, tmp_path / "run", model={"kind": "mlp", "width": 8, "num_layers": 1}), []),
+    ):
+        first, *leaves = refusal(target, *overrides).splitlines()
+        advice = "use the spec and the version of icrl that made it"
+        assert first == f"{target / 'checkpoints' / '16'}: does not fit the spec; {advice}"
+        assert all(line.strip().startswith("params.params.") for line in leaves[:5])
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_tasks_that_the_spec_lacks_are_refused(finished: Finished):
+    assert refusal(finished.path, "--tasks", "held_out", "environment.held_out=[]") == (
+        "--tasks: got held_out; expected tasks of that kind in tiny, which has none"
+    )
+
+
+def test_an_override_is_checked_like_the_spec(finished: Finished):
+    assert refusal(finished.path, "evaluation.episodes_per_task=0") == (
+        "evaluation.episodes_per_task: got 0; expected at least 1"
+    )
+
+
+# ---- References
+
+
+def test_references_count_only_for_trials_of_their_length():
+    path = Path("results/references/tiny.json")
+    assert load_references(load_experiment(str(TINY))) == {}
+    path.parent.mkdir(parents=True)
+    lines = {"cartpole_centre": {"random": 1.0, "do_nothing": 1.0, "specialist": 2.0}}
+    path.write_text(json.dumps({"trial_steps": 4, "references": lines}))
+    assert load_references(load_experiment(str(TINY))) == lines
+    assert load_references(load_experiment(str(TINY), overrides=["environment.trial_steps=5"])) == {}

@@ -1,0 +1,61 @@
+"""`icrl evaluate SPEC --references`: the lines that scores of 0 and 1 stand for."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from icrl.commands import references
+from icrl.commands.references import specialist_of
+from icrl.learners.ppo import PPOSpec
+from icrl.models import MLPSpec
+from icrl.spec.experiment import load_experiment
+from tests.commands.conftest import Finished
+from tests.commands.runs import TINY, documented_keys, icrl
+
+PATH = Path("results/references/tiny.json")
+
+
+def test_specialists_learn_what_chance_and_rest_do_not_earn_and_scores_are_made_of_them(finished: Finished):
+    done = icrl("evaluate", TINY, "--references")
+    assert (done.exit_code, done.stdout) == (0, f"{PATH}\n"), done.stderr
+    record = json.loads(PATH.read_text())
+    lines = record.pop("references")
+    assert list(lines) == ["cartpole_centre", "cartpole_side"]
+    documented = documented_keys(r"results/references/\<experiment\>.json")
+    assert record.keys() | {f"references.<task>.{name}" for line in lines.values() for name in line} == documented
+    assert (record["experiment"], record["trial_steps"], record["env_steps"]) == ("tiny", 4, 16_000)
+    for line in lines.values():
+        # pushing all the way earns 3.4 on average; rest and chance half of each step's reward
+        assert line["specialist"] > 3.1
+        assert line["random"] == pytest.approx(2.0, abs=0.5)
+        assert line["do_nothing"] == pytest.approx(2.0, abs=0.5)
+
+    evaluated = icrl("evaluate", finished.path, "--out", "there")
+    assert evaluated.exit_code == 0, evaluated.stderr
+    assert json.loads(Path("there/evaluation.json").read_text())["references"] == lines
+    assert "score: needs every task's references" not in evaluated.stdout
+
+
+def test_a_specialist_that_learned_nothing_is_no_reference(monkeypatch: pytest.MonkeyPatch):
+    lines = {"specialist": 2.0, "random": 1.0, "do_nothing": 2.0}
+    monkeypatch.setattr(references, "_references_of", lambda spec: lines)
+    done = icrl("evaluate", TINY, "--references")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == (
+        "icrl evaluate: cartpole_centre: its specialist learned nothing; train it longer, or leave the task out"
+    )
+    assert not PATH.exists()
+
+
+def test_a_specialist_is_trained_on_its_task_alone_and_sees_it_as_it_is():
+    spec = load_experiment(str(TINY), num_seeds=3)
+    alone = specialist_of(spec, "cartpole_side")
+    assert (alone.environment.train, alone.environment.held_out) == (("cartpole_side",), ())
+    assert alone.environment.trials_per_episode == 1
+    assert alone.environment.trial_steps == spec.environment.trial_steps
+    assert not alone.environment.projection.project_observation
+    assert not alone.environment.projection.project_action
+    assert (alone.num_seeds, alone.num_rows, alone.total_env_steps) == (1, 32, 16_000)
+    assert alone.model == MLPSpec(width=16, num_layers=1)
+    assert alone.learner == PPOSpec(rollout_steps=8, num_epochs=4, num_minibatches=2, learning_rate=1e-2)

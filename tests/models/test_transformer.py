@@ -1,0 +1,48 @@
+"""What a query of the transformer sees, and how places enter."""
+
+import numpy as np
+import pytest
+
+from icrl.models.transformer import TransformerSpec, WindowedAttention
+from tests.quick import jit
+
+T, B, H, WINDOW = 6, 2, 4, 3
+SPEC = TransformerSpec(width=H, num_layers=1, num_heads=1, window=WINDOW)
+X = np.random.default_rng(0).normal(size=(T, B, H)).astype(np.float32)
+RESET = np.zeros((T, B), bool)
+RESET[4, 1] = True
+EYE, ZERO = np.eye(H, dtype=np.float32), np.zeros((H, H), np.float32)
+
+
+def attend(query: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Outputs of one layer whose values are its inputs, from an empty window."""
+    params = {"params": {"qkv": {"kernel": np.concatenate([query, key, EYE], axis=1)}, "out": {"kernel": EYE}}}
+    (empty,) = SPEC.build().initial_state(B)
+    return np.asarray(jit(WindowedAttention(SPEC).apply)(params, empty, X, RESET)[1])
+
+
+def visible(t: int, row: int) -> range:
+    """The window's steps, itself included, of the step's own episode."""
+    episode_start = 4 if row == 1 and t >= 4 else 0
+    return range(max(episode_start, t - WINDOW + 1), t + 1)
+
+
+def test_without_preference_a_query_averages_what_it_may_see():
+    y = attend(query=ZERO, key=ZERO)
+    for t in range(T):
+        for row in range(B):
+            np.testing.assert_allclose(y[t, row], X[visible(t, row), row].mean(0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_weights_are_the_softmax_of_rotated_products(scale: float):
+    y = attend(query=scale * EYE, key=EYE)
+    # Coordinates j and j + 2 turn together, by 1 and by 1 / 100 rad per step of distance.
+    frequency = np.array([1.0, 0.01])
+    turned = (X[..., :2] + 1j * X[..., 2:]) * np.exp(1j * np.arange(T)[:, None, None] * frequency)
+    for t in range(T):
+        for row in range(B):
+            seen = visible(t, row)
+            score = scale * np.real(turned[t, row].conj() @ turned[seen, row].T) / np.sqrt(H)
+            weight = np.exp(score) / np.exp(score).sum()
+            np.testing.assert_allclose(y[t, row], weight @ X[seen, row], rtol=1e-4, atol=1e-5)
