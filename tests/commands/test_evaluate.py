@@ -73,7 +73,7 @@ def test_returns_are_sums_of_rewards_by_step(record: dict[str, Any]):
 
 def test_evaluating_again_gives_the_same_numbers(record: dict[str, Any], finished: Finished, tmp_path: Path):
     again = evaluated(finished.path, tmp_path / "again")
-    assert {key for key in record if record[key] != again[key]} <= {"command", "seconds"}
+    assert {key for key in record if record[key] != again[key]} <= {"command", "git_commit", "seconds"}
 
 
 def test_an_older_checkpoint_is_evaluated_on_the_same_episodes(

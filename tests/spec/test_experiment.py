@@ -238,7 +238,6 @@ def test_rows_that_tasks_cannot_share_are_refused(path: str):
     assert mistakes(path, "num_rows=7", "learner.num_minibatches=1") == [message]
 
 
-@pytest.mark.xfail(reason="TaskSetSpec leaves `projection.` out of the path", strict=True)
 def test_a_projection_that_cannot_fit_is_told_where_it_is(path: str):
     assert mistakes(path, "environment.projection.observation_size=3") == [
         "environment.projection.observation_size: got 3; expected at least 5, the observation size of "

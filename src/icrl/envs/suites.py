@@ -4,7 +4,7 @@ To add a suite: a file with its environments, and a line in `SUITES`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from icrl.envs import brax_suite
@@ -59,7 +59,12 @@ class TaskSetSpec:
         if problems:
             raise SpecError(problems)
         for environment in SUITES[self.suite][1](everywhere):
-            self.projection.build(environment)
+            try:
+                self.projection.build(environment)
+            except SpecError as error:
+                problems.extend(replace(p, where=f"projection.{p.where}") for p in error.problems)
+        if problems:
+            raise SpecError(problems)
 
     def split_of(self, task: str) -> Literal["train", "held_out"]:
         """Which part of the set a task belongs to."""
