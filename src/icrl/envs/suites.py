@@ -62,9 +62,7 @@ class TaskSetSpec:
             try:
                 self.projection.build(environment)
             except SpecError as error:
-                problems.extend(replace(p, where=f"projection.{p.where}") for p in error.problems)
-        if problems:
-            raise SpecError(problems)
+                raise SpecError(replace(p, where=f"projection.{p.where}") for p in error.problems) from error
 
     def split_of(self, task: str) -> Literal["train", "held_out"]:
         """Which part of the set a task belongs to."""
