@@ -104,6 +104,9 @@ def train(
         typer.Option(parser=_count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"),
     ] = None,
     scale: Scale = None,
+    devices: Annotated[
+        str | None, typer.Option(metavar="N|all", help="Devices that share the rows; CPU cores count.  [default: all]")
+    ] = None,
     out: Out = None,
     wandb: Annotated[
         Literal["offline", "online", "disabled"] | None,
@@ -127,6 +130,7 @@ def train(
             seed=seed,
             num_seeds=num_seeds,
             scale=scale,
+            devices=devices,
             out=out,
             wandb=wandb,
             overrides=overrides or [],

@@ -5,6 +5,7 @@ at the rollout's start. Minibatches are therefore sets of rows, never pieces of 
 exactly what acting computed: in the first epoch every probability ratio is 1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -12,13 +13,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
 from icrl.errors import SpecError
 from icrl.learners import losses
 from icrl.learners.returns import generalized_advantage, next_values
 from icrl.policy import Policy
 from icrl.rollout import Carry, rollout
-from icrl.types import Key, PyTree, Trajectory
+from icrl.types import Key, PyTree, Trajectory, keys_of_rows
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class PPOSpec:
     """Env steps per row and update; also the length of backpropagation through time."""
     num_epochs: int = 4
     num_minibatches: int = 4
-    """Row groups per epoch; must divide the number of rows."""
+    """Row groups per epoch; must divide the number of rows of a task (on every device)."""
     learning_rate: float = 1e-3
     anneal_learning_rate: bool = False
     """Decay the learning rate linearly to zero over the run."""
@@ -80,6 +82,7 @@ class LearnerState(NamedTuple):
 class Batch(NamedTuple):
     """What an update learns from: a trajectory, the memory it starts from, and its targets."""
 
+    row: jax.Array  # [B] int32, as in `Carry`
     trajectory: Trajectory  # [T, B, ...]
     memory: PyTree  # [B, ...]
     advantage: jax.Array  # [T, B]
@@ -88,13 +91,19 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class PPO:
-    """The learner: `init` gives a state, `update` maps a state to the next and its metrics. Both can be jitted."""
+    """The learner: `init` gives a state, `update` maps a state to the next and its metrics. Both can be jitted.
+
+    `update` takes the number of rows from the state, so several devices may each update their own share of every
+    task's rows, at the same time, under one ``axis``; averages and gradients are then taken over all of them.
+    """
 
     spec: PPOSpec
     policy: Policy
     environments: Environments
     num_updates: int
     """Length of the run, for annealing."""
+    axis: str | None = None
+    """The mapped axis of devices that share the batch, if there is one."""
 
     def init(self, key: Key) -> LearnerState:
         """A fresh agent in freshly reset environments; ``key`` is raw key data, as from ``jax.random.PRNGKey``."""
@@ -102,7 +111,7 @@ class PPO:
         environment, timestep = self.environments.reset(key=environment_key)
         memory = self.policy.initial_memory(self.environments.num_rows)
         params = self.policy.init(params_key, memory, timestep.observation[None], timestep.episode_start[None])
-        carry = Carry(environment, timestep, memory)
+        carry = Carry(jnp.arange(self.environments.num_rows), environment, timestep, memory)
         return LearnerState(params, self._optimizer.init(params), carry, run_key, jnp.int32(0))
 
     def update(self, state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
@@ -110,7 +119,7 @@ class PPO:
         rollout_key, learn_key = jax.random.split(jax.random.fold_in(state.key, state.update))
         carry, batch = self.collect(state.params, state.carry, key=rollout_key)
         params, optimizer, metrics = self.learn(state.params, state.optimizer, batch, key=learn_key)
-        metrics |= self.trial_statistics(batch.trajectory)
+        metrics |= self.trial_statistics(batch)
         return LearnerState(params, optimizer, carry, state.key, state.update + 1), metrics
 
     def collect(self, params: PyTree, carry: Carry, *, key: Key) -> tuple[Carry, Batch]:
@@ -118,12 +127,12 @@ class PPO:
         spec = self.spec
 
         def act(memory, observation, episode_start, key):
-            memory, distribution, value = self.policy.run(params, memory, observation[None], episode_start[None])
-            action = distribution.sample(key=key)
-            return memory, action[0], distribution.log_prob(action)[0], value[0]
+            memory, distribution, value = self.policy.act(params, memory, observation, episode_start)
+            action = sample_rows(distribution, key=key)
+            return memory, action, distribution.log_prob(action), value
 
         after, trajectory = rollout(act, self.environments, carry, spec.rollout_steps, key=key)
-        last_value = act(after.memory, after.timestep.observation, after.timestep.episode_start, key)[3]
+        last_value = self.policy.act(params, after.memory, after.timestep.observation, after.timestep.episode_start)[2]
         following = next_values(trajectory.value, last_value, trajectory.episode_end, trajectory.bootstrap)
         advantage = generalized_advantage(
             spec.reward_scale * trajectory.reward,
@@ -135,31 +144,32 @@ class PPO:
         )
         target = advantage + trajectory.value
         if spec.standardize_advantages:
-            advantage = losses.standardize_groups(advantage, len(self.environments.tasks))
-        return after, Batch(trajectory, carry.memory, advantage, target)
+            advantage = losses.standardize_groups(advantage, len(self.environments.tasks), self._average)
+        return after, Batch(carry.row, trajectory, carry.memory, advantage, target)
 
     def learn(
         self, params: PyTree, optimizer: PyTree, batch: Batch, *, key: Key
     ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
         """Several epochs of minibatch gradient steps; metrics are means over them all."""
-        num_rows, num_minibatches = self.environments.num_rows, self.spec.num_minibatches
 
         def gradient_step(carry, rows):
             params, optimizer = carry
             gradients, metrics = jax.grad(self.loss, has_aux=True)(params, take_rows(batch, rows))
+            gradients = self._average(gradients)
             updates, optimizer = self._optimizer.update(gradients, optimizer)
             metrics["gradient_norm"] = optax.tree.norm(gradients)
             return (optax.apply_updates(params, updates), optimizer), metrics
 
-        def shuffled(key):
-            return jax.random.permutation(key, num_rows).reshape(num_minibatches, -1)
+        def epoch(carry, key):
+            return jax.lax.scan(gradient_step, carry, draw_minibatches(batch.row, self.spec.num_minibatches, key=key))
 
-        rows = jax.vmap(shuffled)(jax.random.split(key, self.spec.num_epochs)).reshape(-1, num_rows // num_minibatches)
-        (params, optimizer), metrics = jax.lax.scan(gradient_step, (params, optimizer), rows)
-        first = metrics.pop("ratio_error")[0]
-        metrics = jax.tree.map(jnp.mean, metrics) | {
+        (params, optimizer), metrics = jax.lax.scan(
+            epoch, (params, optimizer), jax.random.split(key, self.spec.num_epochs)
+        )
+        first = self._over_devices(jax.lax.pmax, metrics.pop("ratio_error")[0, 0])
+        metrics = self._average(jax.tree.map(jnp.mean, metrics)) | {
             "first_ratio_error": first,
-            "explained_variance": losses.explained_variance(batch.trajectory.value, batch.target),
+            "explained_variance": losses.explained_variance(batch.trajectory.value, batch.target, self._average),
         }
         return params, optimizer, metrics
 
@@ -184,17 +194,26 @@ class PPO:
             "ratio_error": jnp.max(jnp.abs(jnp.expm1(log_ratio))),
         }
 
-    def trial_statistics(self, trajectory: Trajectory) -> dict[str, jax.Array]:
+    def trial_statistics(self, batch: Batch) -> dict[str, jax.Array]:
         """Sums and counts of the returns of the trials that ended, ``[tasks, trials]``; means are taken outside."""
+        trajectory = batch.trajectory
         num_tasks = len(self.environments.tasks)
         num_trials = self.environments.trials_per_episode
         ended = trajectory.terminated | trajectory.truncated
-        place = self.environments.row_task * num_trials + trajectory.trial
+        row_task = batch.row // (self.environments.num_rows // num_tasks)
+        place = row_task * num_trials + trajectory.trial
         zeros = jnp.zeros(num_tasks * num_trials)
         sums = zeros.at[place].add(jnp.where(ended, trajectory.trial_return, 0.0))
         counts = zeros.at[place].add(ended.astype(jnp.float32))
         shape = (num_tasks, num_trials)
-        return {"trial_return_sum": sums.reshape(shape), "trial_count": counts.reshape(shape)}
+        statistics = {"trial_return_sum": sums.reshape(shape), "trial_count": counts.reshape(shape)}
+        return self._over_devices(jax.lax.psum, statistics)
+
+    def _average(self, tree: PyTree) -> PyTree:
+        return self._over_devices(jax.lax.pmean, tree)
+
+    def _over_devices(self, reduce: Callable[[PyTree, str], PyTree], tree: PyTree) -> PyTree:
+        return tree if self.axis is None else reduce(tree, self.axis)
 
     @property
     def _optimizer(self) -> optax.GradientTransformation:
@@ -205,8 +224,25 @@ class PPO:
         return optax.chain(optax.clip_by_global_norm(spec.max_gradient_norm), optax.adam(rate, eps=1e-5))
 
 
+def draw_minibatches(row_B: jax.Array, num_minibatches: int, *, key: Key) -> jax.Array:
+    """Positions of the rows of every minibatch, ``[M, B / M]``.
+
+    Every run of M consecutive rows gives one row to each minibatch, at random. So each minibatch holds equally many
+    rows of every task, and a device that holds whole runs draws its part without knowing of the others.
+    """
+    run_key = keys_of_rows(key, row_B[::num_minibatches])
+    runs = jnp.arange(len(row_B)).reshape(-1, num_minibatches)
+    return jax.vmap(jax.random.permutation)(run_key, runs).T
+
+
 def take_rows(batch: Batch, rows: jax.Array) -> Batch:
     """The minibatch of some rows, for all T steps."""
     by_time = lambda tree: jax.tree.map(lambda x: x[:, rows], tree)  # noqa: E731
-    memory = jax.tree.map(lambda x: x[rows], batch.memory)
-    return Batch(by_time(batch.trajectory), memory, by_time(batch.advantage), by_time(batch.target))
+    by_row = lambda tree: jax.tree.map(lambda x: x[rows], tree)  # noqa: E731
+    return Batch(
+        by_row(batch.row),
+        by_time(batch.trajectory),
+        by_row(batch.memory),
+        by_time(batch.advantage),
+        by_time(batch.target),
+    )
