@@ -15,7 +15,7 @@ import optax
 from icrl.commands.evaluate import evaluate_run, show_evaluation
 from icrl.commands.progress import Progress
 from icrl.errors import MachineError
-from icrl.learners.ppo import PPO, LearnerState
+from icrl.learners.on_policy import LearnerState, OnPolicy
 from icrl.learners.seeds import over_seeds
 from icrl.runs import compilation_cache
 from icrl.runs.checkpoints import Checkpoints
@@ -73,7 +73,7 @@ class Training:
     def __init__(
         self,
         spec: ExperimentSpec,
-        learner: PPO,
+        learner: OnPolicy,
         run: RunDirectory,
         trackers: Sequence[Tracker],
         clock: Callable[[], float] = time.monotonic,
@@ -165,7 +165,7 @@ class Training:
             }
 
 
-def _chunk(learner: PPO, num_updates: int, state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
+def _chunk(learner: OnPolicy, num_updates: int, state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
     """Several updates, and their metrics ``[num_updates, ...]``."""
 
     def update(state: LearnerState, _: None) -> tuple[LearnerState, dict[str, jax.Array]]:
@@ -211,7 +211,7 @@ def _tracker(run: RunDirectory, spec: ExperimentSpec, seed: int) -> Tracker:
     )
 
 
-def _plan(spec: ExperimentSpec, learner: PPO, template: LearnerState, path: Path, update: int) -> str:
+def _plan(spec: ExperimentSpec, learner: OnPolicy, template: LearnerState, path: Path, update: int) -> str:
     """What is about to happen, for the user to check."""
     num_parameters = count_parameters(template.params) // spec.num_seeds
     projection = spec.environment.projection
