@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
 from icrl.envs.spaces import Continuous
-from icrl.distributions import sample_rows
 from icrl.policy import Policy
 from icrl.rollout import Carry, rollout
 from icrl.types import Key, PyTree, split_keys

@@ -15,7 +15,9 @@ from icrl.envs.environment import Environment
 from icrl.envs.multi import Environments
 from icrl.envs.spaces import Continuous, Discrete, Space
 from icrl.envs.trial import Episodes
-from icrl.learners.ppo import PPO, LearnerState, PPOSpec
+from icrl.learners import LearnerSpec
+from icrl.learners.on_policy import LearnerState, OnPolicy
+from icrl.learners.ppo import PPOSpec
 from icrl.models import GRUSpec, LSTMSpec, MLPSpec, ModelSpec, S5Spec, TransformerSpec
 from icrl.policy import PolicySpec
 from icrl.types import Key, Transition
@@ -111,26 +113,26 @@ class MemoryProbe(Environment):
 def learner(
     environment: Environment,
     model: ModelSpec,
-    spec: PPOSpec,
+    spec: LearnerSpec,
     *,
     num_rows: int,
     trial_steps: int,
     trials_per_episode: int = 1,
     num_updates: int = 1,
-) -> PPO:
-    """PPO with a small policy. Previous actions are not observed: an action could carry the cue in memory's place."""
+) -> OnPolicy:
+    """A learner with a small policy. Previous actions are not observed: an action could carry the cue in memory's place."""
     episodes = Episodes(environment, trial_steps, trials_per_episode, observe_action=False)
     environments = Environments((episodes,), num_rows)
     policy = PolicySpec(encoder=(), heads=()).build(model, environments.action_space)
     return spec.build(policy, environments, num_updates)
 
 
-def train(ppo: PPO) -> tuple[LearnerState, dict[str, np.ndarray]]:
+def train(learner: OnPolicy) -> tuple[LearnerState, dict[str, np.ndarray]]:
     """The trained learner, and its metrics ``[num_updates, ...]``."""
 
     @jit
     def run(key):
-        return jax.lax.scan(lambda state, _: ppo.update(state), ppo.init(key), length=ppo.num_updates)
+        return jax.lax.scan(lambda state, _: learner.update(state), learner.init(key), length=learner.num_updates)
 
     return jax.tree.map(np.asarray, run(jax.random.PRNGKey(0)))
 

@@ -12,7 +12,8 @@ from icrl.envs.multi import Environments
 from icrl.envs.trial import Episodes
 from icrl.errors import SpecError
 from icrl.learners import losses
-from icrl.learners.ppo import PPO, Batch, LearnerState, PPOSpec, take_rows
+from icrl.learners.on_policy import Batch, LearnerState
+from icrl.learners.ppo import PPO, PPOSpec, take_rows
 from icrl.models import GRUSpec
 from icrl.policy import PolicySpec
 from icrl.types import Trajectory

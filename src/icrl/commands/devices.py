@@ -18,7 +18,7 @@ def choose_mesh(spec: ExperimentSpec, requested: str | None) -> jax.sharding.Mes
     """
     _one_device_per_core()
     available = jax.local_devices()
-    shares = spec.rows_per_task // spec.learner.num_minibatches
+    shares = spec.rows_per_task // spec.learner.row_groups
     usable = [count for count in range(1, len(available) + 1) if shares % count == 0]
     if requested in (None, "all"):
         number = usable[-1]
@@ -27,7 +27,7 @@ def choose_mesh(spec: ExperimentSpec, requested: str | None) -> jax.sharding.Mes
     else:
         raise UserError(
             f"--devices: got {requested}; expected all or one of {', '.join(map(str, usable))}: there are "
-            f"{len(available)}, and {spec.rows_per_task} rows a task in {spec.learner.num_minibatches} minibatches "
+            f"{len(available)}, and {spec.rows_per_task} rows a task in {spec.learner.row_groups} minibatches "
             "are to be shared equally"
         )
     return jax.make_mesh((number,), ("rows",), devices=available[:number])

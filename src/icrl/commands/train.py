@@ -16,7 +16,7 @@ from icrl.commands.evaluate import evaluate_run, show_evaluation
 from icrl.commands.progress import Progress
 from icrl.errors import MachineError
 from icrl.learners.devices import SharedLearner
-from icrl.learners.ppo import LearnerState
+from icrl.learners.on_policy import LearnerState
 from icrl.runs import compilation_cache
 from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import CHECKPOINTS, RunDirectory

@@ -192,7 +192,7 @@ ANYWHERE = ((-PI, PI), (-2.5, 2.5))
 TASKS = {
     "cartpole_balance": BraxTask(
         "cartpole",
-        "Starts tilted by up to 0.3 rad; rewards the pole's closeness to upright, within 0.8 rad; falling does not end it.",
+        "Starts tilted by up to 0.3 rad; rewards the pole's closeness to upright, within 0.8 rad; it may fall.",
         lambda m: close(jnp.abs(jnp.arctan2(jnp.sin(m.q[1]), jnp.cos(m.q[1]))), 0.8),
         start=((-0.3, 0.3), (-0.3, 0.3)),
     ),

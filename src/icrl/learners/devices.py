@@ -1,7 +1,7 @@
 """Several seeds of a learner, their rows shared out over the devices of a mesh.
 
 Every device holds the same share of every task's rows and updates it as a learner of its own; averages, advantages'
-moments and gradients are taken over all of them (``PPO.axis``), so parameters stay the same everywhere.
+moments and gradients are taken over all of them (``OnPolicy.axis``), so parameters stay the same everywhere.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from icrl.envs.multi import Environments
-from icrl.learners.ppo import PPO, LearnerState
+from icrl.learners.on_policy import LearnerState, OnPolicy
 from icrl.learners.seeds import over_seeds
 from icrl.rollout import Carry
 from icrl.types import PyTree
@@ -21,9 +21,7 @@ from icrl.types import PyTree
 ROWS = "rows"
 """Name of the mesh's only axis."""
 
-LAYOUT = LearnerState(*[PartitionSpec()] * len(LearnerState._fields))._replace(
-    carry=PartitionSpec(None, None, ROWS)
-)
+LAYOUT = LearnerState(*[PartitionSpec()] * len(LearnerState._fields))._replace(carry=PartitionSpec(None, None, ROWS))
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class SharedLearner:
     a saved state does not depend on the number of devices.
     """
 
-    learner: PPO
+    learner: OnPolicy
     mesh: jax.sharding.Mesh
 
     @property
@@ -77,7 +75,6 @@ def by_task(carry: Carry, environments: Environments) -> Carry:
         return jax.tree.map(lambda x: x.reshape(num_tasks, -1, *x.shape[1:]), tree)
 
     apart = tuple(
-        split(len(member.tasks), state)
-        for member, state in zip(environments.members, carry.environment, strict=True)
+        split(len(member.tasks), state) for member, state in zip(environments.members, carry.environment, strict=True)
     )
     return split(len(environments.tasks), carry._replace(environment=None))._replace(environment=apart)

@@ -9,6 +9,11 @@ Average = Callable[[jax.Array], jax.Array]
 """Averages over the devices that hold equal shares of a batch; on one device, the identity."""
 
 
+def policy_gradient(log_prob: jax.Array, advantage: jax.Array) -> jax.Array:
+    """``-E[A log pi(a)]``, whose gradient is the policy gradient's, negated (arXiv 1602.01783, section 4)."""
+    return -jnp.mean(log_prob * advantage)
+
+
 def clipped_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip: float) -> jax.Array:
     """PPO's clipped objective, negated (arXiv 1707.06347, equation 7)."""
     ratio = jnp.exp(log_ratio)

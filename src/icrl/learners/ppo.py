@@ -5,62 +5,47 @@ at the rollout's start. Minibatches are therefore sets of rows, never pieces of 
 exactly what acting computed: in the first epoch every probability ratio is 1.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
 from icrl.errors import SpecError
 from icrl.learners import losses
-from icrl.learners.returns import generalized_advantage, next_values
+from icrl.learners.on_policy import Batch, OnPolicy, OnPolicySpec
 from icrl.policy import Policy
-from icrl.rollout import Carry, rollout
-from icrl.types import Key, PyTree, Trajectory, keys_of_rows
+from icrl.types import Key, PyTree, keys_of_rows
 
 
 @dataclass(frozen=True)
-class PPOSpec:
+class PPOSpec(OnPolicySpec):
     """Hyperparameters of PPO."""
 
     kind: Literal["ppo"] = "ppo"
-    rollout_steps: int = 256
-    """Env steps per row and update; also the length of backpropagation through time."""
     num_epochs: int = 4
     num_minibatches: int = 4
-    """Row groups per epoch; must divide the number of rows of a task (on every device)."""
-    learning_rate: float = 1e-3
+    """Row groups per epoch; must divide the number of rows of a task (and of a device's share of them)."""
     anneal_learning_rate: bool = False
     """Decay the learning rate linearly to zero over the run."""
-    discount: float = 0.99
-    trace: float = 0.95
-    """Lambda of generalised advantage estimation."""
     clip: float = 0.2
     clip_value: bool = False
     """Also clip the value loss, by ``clip``."""
-    entropy_weight: float = 0.0
-    value_weight: float = 0.5
     max_gradient_norm: float = 0.5
-    reward_scale: float = 1.0
-    """Factor on rewards inside the learner; ``1 - discount`` brings values to the scale of one step's reward."""
-    standardize_advantages: bool = True
-    """Bring advantages to zero mean and unit standard deviation, over the rollout and task by task."""
+
+    @property
+    def row_groups(self) -> int:
+        """The minibatches."""
+        return self.num_minibatches
 
     def __post_init__(self) -> None:
-        for name in ("rollout_steps", "num_epochs", "num_minibatches"):
+        super().__post_init__()
+        for name in ("num_epochs", "num_minibatches"):
             if getattr(self, name) < 1:
                 raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
-        for name in ("discount", "trace"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SpecError.of(name, got=getattr(self, name), expected="between 0 and 1")
-        for name in ("entropy_weight", "value_weight"):
-            if getattr(self, name) < 0:
-                raise SpecError.of(name, got=getattr(self, name), expected="at least 0")
-        for name in ("learning_rate", "clip", "max_gradient_norm", "reward_scale"):
+        for name in ("clip", "max_gradient_norm"):
             if getattr(self, name) <= 0:
                 raise SpecError.of(name, got=getattr(self, name), expected="above 0")
 
@@ -69,83 +54,11 @@ class PPOSpec:
         return PPO(self, policy, environments, num_updates)
 
 
-class LearnerState(NamedTuple):
-    """Everything an update reads and writes; saving it is saving the run."""
-
-    params: PyTree
-    optimizer: PyTree
-    carry: Carry
-    key: Key  # raw uint32 key data; never used itself, only folded with ``update``
-    update: jax.Array  # [] int32
-
-
-class Batch(NamedTuple):
-    """What an update learns from: a trajectory, the memory it starts from, and its targets."""
-
-    row: jax.Array  # [B] int32, as in `Carry`
-    trajectory: Trajectory  # [T, B, ...]
-    memory: PyTree  # [B, ...]
-    advantage: jax.Array  # [T, B]
-    target: jax.Array  # [T, B]
-
-
 @dataclass(frozen=True)
-class PPO:
-    """The learner: `init` gives a state, `update` maps a state to the next and its metrics. Both can be jitted.
-
-    `update` takes the number of rows from the state, so several devices may each update their own share of every
-    task's rows, at the same time, under one ``axis``; averages and gradients are then taken over all of them.
-    """
+class PPO(OnPolicy):
+    """Several epochs of clipped steps on every rollout."""
 
     spec: PPOSpec
-    policy: Policy
-    environments: Environments
-    num_updates: int
-    """Length of the run, for annealing."""
-    axis: str | None = None
-    """The mapped axis of devices that share the batch, if there is one."""
-
-    def init(self, key: Key) -> LearnerState:
-        """A fresh agent in freshly reset environments; ``key`` is raw key data, as from ``jax.random.PRNGKey``."""
-        params_key, environment_key, run_key = jax.random.split(key, 3)
-        environment, timestep = self.environments.reset(key=environment_key)
-        memory = self.policy.initial_memory(self.environments.num_rows)
-        params = self.policy.init(params_key, memory, timestep.observation[None], timestep.episode_start[None])
-        carry = Carry(jnp.arange(self.environments.num_rows), environment, timestep, memory)
-        return LearnerState(params, self._optimizer.init(params), carry, run_key, jnp.int32(0))
-
-    def update(self, state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
-        """Collects one rollout and learns from it."""
-        rollout_key, learn_key = jax.random.split(jax.random.fold_in(state.key, state.update))
-        carry, batch = self.collect(state.params, state.carry, key=rollout_key)
-        params, optimizer, metrics = self.learn(state.params, state.optimizer, batch, key=learn_key)
-        metrics |= self.trial_statistics(batch)
-        return LearnerState(params, optimizer, carry, state.key, state.update + 1), metrics
-
-    def collect(self, params: PyTree, carry: Carry, *, key: Key) -> tuple[Carry, Batch]:
-        """Acts with ``params`` for a rollout and computes its targets."""
-        spec = self.spec
-
-        def act(memory, observation, episode_start, key):
-            memory, distribution, value = self.policy.act(params, memory, observation, episode_start)
-            action = sample_rows(distribution, key=key)
-            return memory, action, distribution.log_prob(action), value
-
-        after, trajectory = rollout(act, self.environments, carry, spec.rollout_steps, key=key)
-        last_value = self.policy.act(params, after.memory, after.timestep.observation, after.timestep.episode_start)[2]
-        following = next_values(trajectory.value, last_value, trajectory.episode_end, trajectory.bootstrap)
-        advantage = generalized_advantage(
-            spec.reward_scale * trajectory.reward,
-            trajectory.value,
-            following,
-            trajectory.episode_end,
-            discount=spec.discount,
-            trace=spec.trace,
-        )
-        target = advantage + trajectory.value
-        if spec.standardize_advantages:
-            advantage = losses.standardize_groups(advantage, len(self.environments.tasks), self._average)
-        return after, Batch(carry.row, trajectory, carry.memory, advantage, target)
 
     def learn(
         self, params: PyTree, optimizer: PyTree, batch: Batch, *, key: Key
@@ -193,27 +106,6 @@ class PPO:
             "clip_fraction": losses.clip_fraction(log_ratio, spec.clip),
             "ratio_error": jnp.max(jnp.abs(jnp.expm1(log_ratio))),
         }
-
-    def trial_statistics(self, batch: Batch) -> dict[str, jax.Array]:
-        """Sums and counts of the returns of the trials that ended, ``[tasks, trials]``; means are taken outside."""
-        trajectory = batch.trajectory
-        num_tasks = len(self.environments.tasks)
-        num_trials = self.environments.trials_per_episode
-        ended = trajectory.terminated | trajectory.truncated
-        row_task = batch.row // (self.environments.num_rows // num_tasks)
-        place = row_task * num_trials + trajectory.trial
-        zeros = jnp.zeros(num_tasks * num_trials)
-        sums = zeros.at[place].add(jnp.where(ended, trajectory.trial_return, 0.0))
-        counts = zeros.at[place].add(ended.astype(jnp.float32))
-        shape = (num_tasks, num_trials)
-        statistics = {"trial_return_sum": sums.reshape(shape), "trial_count": counts.reshape(shape)}
-        return self._over_devices(jax.lax.psum, statistics)
-
-    def _average(self, tree: PyTree) -> PyTree:
-        return self._over_devices(jax.lax.pmean, tree)
-
-    def _over_devices(self, reduce: Callable[[PyTree, str], PyTree], tree: PyTree) -> PyTree:
-        return tree if self.axis is None else reduce(tree, self.axis)
 
     @property
     def _optimizer(self) -> optax.GradientTransformation:

@@ -13,7 +13,9 @@ from typing import Any, Literal
 from icrl.envs.multi import Environments
 from icrl.envs.suites import TaskSetSpec
 from icrl.errors import Problem, SpecError, did_you_mean, show
-from icrl.learners.ppo import PPO, PPOSpec
+from icrl.learners import LearnerSpec
+from icrl.learners.on_policy import OnPolicy
+from icrl.learners.ppo import PPOSpec
 from icrl.models import MLPSpec, ModelSpec
 from icrl.policy import Policy, PolicySpec
 from icrl.spec.parse import apply_overrides, merge, parse, read_yaml
@@ -55,13 +57,13 @@ class SpecialistSpec:
             raise SpecError([problem])
 
 
-def indivisible_rows(rows_per_task: int, learner: PPOSpec) -> Problem | None:
+def indivisible_rows(rows_per_task: int, learner: LearnerSpec) -> Problem | None:
     """The problem of rows that minibatches cannot share equally."""
-    if rows_per_task % learner.num_minibatches == 0:
+    if rows_per_task % learner.row_groups == 0:
         return None
     return Problem(
         "learner.num_minibatches",
-        show(learner.num_minibatches),
+        show(learner.row_groups),
         f"a divisor of {rows_per_task}, the rows of each task",
         "minibatches are sets of whole rows, as many of every task",
     )
@@ -101,7 +103,7 @@ class ExperimentSpec:
     """First seed; a run with several takes the ones that follow."""
     num_seeds: int = 1
     policy: PolicySpec = field(default_factory=PolicySpec)
-    learner: PPOSpec = field(default_factory=PPOSpec)
+    learner: LearnerSpec = field(default_factory=PPOSpec)
     updates_per_chunk: int = 10
     """Updates between two log lines, run without leaving the device."""
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
@@ -156,7 +158,7 @@ class ExperimentSpec:
         seeds = f"seed{self.seed}" if self.num_seeds == 1 else f"seeds{self.seed}-{self.seeds[-1]}"
         return Path("results", "runs", self.name, self.scale, self.model_name, seeds)
 
-    def build(self) -> PPO:
+    def build(self) -> OnPolicy:
         """The learner, with its policy and training environments."""
         environments = self.environment.build(self.environment.train, self.num_rows, stagger=True)
         return self.learner.build(self.build_policy(environments), environments, self.num_updates)
