@@ -72,7 +72,7 @@ class Policy(nn.Module):
     def act(
         self, params: PyTree, memory: PyTree, observation: jax.Array, reset: jax.Array
     ) -> tuple[PyTree, Distribution, jax.Array]:
-        """`run` for one step, from ``observation`` ``[B, O]`` and ``reset`` ``[B]``: ``memory, distribution, value_B``."""
+        """`run` for one step, ``observation`` ``[B, O]`` and ``reset`` ``[B]``: ``memory, distribution, value_B``."""
         memory, distribution, value = self.run(params, memory, observation[None], reset[None])
         return memory, jax.tree.map(lambda leaf: leaf[0], distribution), value[0]
 
