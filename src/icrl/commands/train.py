@@ -221,9 +221,11 @@ def _plan(spec: ExperimentSpec, learner: PPO, template: LearnerState, path: Path
         "model": f"{spec.model_name}, {num_parameters:,} parameters",
         "tasks": ", ".join(spec.environment.train),
         "held out": ", ".join(spec.environment.held_out) or "none",
-        "seen through": f"{projection.kind} projections to {projection.observation_size} observations "
+        "seen through": "no projections"
+        if projection is None
+        else f"{projection.kind} projections to {projection.observation_size} observations "
         f"and {projection.action_size} actions",
-        "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.trial_steps} steps",
+        "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.longest_trial} steps",
         "budget": f"{spec.num_updates * spec.env_steps_per_update:,} env steps per seed in {spec.num_updates} updates "
         f"of {spec.num_rows} rows x {spec.learner.rollout_steps} steps",
         "device": ", ".join(sorted({device.device_kind for device in jax.devices()})),
