@@ -165,6 +165,22 @@ def test_the_previous_action_can_be_left_out():
     assert first.observation.shape == (2, 4 + 3)
 
 
+def test_the_previous_reward_can_be_left_out():
+    counting = Counting(tasks=("task",), terminates_at=(3,))
+    with_reward, without = (
+        Episodes(counting, trial_steps=9, trials_per_episode=2, observe_reward=observe) for observe in (True, False)
+    )
+    assert with_reward.observation_size == without.observation_size + 1
+
+    def seen(episodes):
+        state, _ = episodes.reset(jnp.zeros(1, jnp.int32), key=jax.random.key(0))
+        return episodes.step(state, jnp.ones((1, 1)), key=jax.random.key(1))[1].observation[0]
+
+    full = jit(lambda: seen(with_reward))()
+    assert full[4] == 1  # the reward of a trial's first step
+    np.testing.assert_array_equal(jit(lambda: seen(without))(), np.delete(full, 4))
+
+
 def test_staggered_rows_start_in_different_trials_of_their_first_episode():
     episodes = Episodes(Counting(), trial_steps=2, trials_per_episode=3, stagger=True)
     num_rows = 4

@@ -135,7 +135,7 @@ def evaluate_run(
         "command": " ".join(["icrl", *sys.argv[1:]]),
         "machine": machine(),
         "trials_per_episode": spec.environment.trials_per_episode,
-        "trial_steps": spec.environment.trial_steps,
+        "trial_steps": spec.environment.longest_trial,
         "trials": trials,
         "num_episodes": episodes,
         "num_parameters": sum(int(np.prod(leaf.shape[1:])) for leaf in jax.tree.leaves(params)),
@@ -185,12 +185,14 @@ def load_references(spec: ExperimentSpec) -> dict[str, dict[str, float]]:
     if not path.exists():
         return {}
     recorded = json.loads(path.read_text(encoding="utf-8"))
-    return recorded["references"] if recorded["trial_steps"] == spec.environment.trial_steps else {}
+    return recorded["references"] if recorded["trial_steps"] == spec.environment.longest_trial else {}
 
 
 def rung_name(spec: ExperimentSpec) -> str:
-    """The rung of the ladder, as ``observation/action`` where they differ."""
+    """The rung of the ladder, as ``observation/action`` where they differ; empty without projections."""
     projection = spec.environment.projection
+    if projection is None:
+        return ""
     observation = projection.kind if projection.project_observation else "identity"
     action = projection.kind if projection.project_action else "identity"
     return observation if observation == action else f"{observation}/{action}"

@@ -211,9 +211,11 @@ def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState,
         "model": f"{spec.model_name}, {num_parameters:,} parameters",
         "tasks": ", ".join(spec.environment.train),
         "held out": ", ".join(spec.environment.held_out) or "none",
-        "seen through": f"{projection.kind} projections to {projection.observation_size} observations "
+        "seen through": "no projections"
+        if projection is None
+        else f"{projection.kind} projections to {projection.observation_size} observations "
         f"and {projection.action_size} actions",
-        "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.trial_steps} steps",
+        "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.longest_trial} steps",
         "budget": f"{spec.num_updates * spec.env_steps_per_update:,} env steps per seed in {spec.num_updates} updates "
         f"of {spec.num_rows} rows x {spec.learner.rollout_steps} steps",
         "devices": f"{mesh.size} x {mesh.devices.flat[0].device_kind}",

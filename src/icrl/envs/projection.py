@@ -118,6 +118,11 @@ class Projected(Environment):
         return self.inner.tasks
 
     @property
+    def max_trial_steps(self) -> int | None:  # type: ignore[override]
+        """That of the environment within."""
+        return self.inner.max_trial_steps
+
+    @property
     def action_space(self) -> Continuous:  # type: ignore[override]
         """A real numbers."""
         return Continuous(self.action_size)
