@@ -57,7 +57,9 @@ def test_an_episode_ends_by_the_flag_of_its_environment(task: str, length: int, 
     def run(key):
         states, _ = environments.reset(key=key)
         keys = jax.random.split(key, 2 * length)
-        return jax.lax.scan(lambda states, key: environments.step(states, actions, key=key), states, keys)[1]
+        return jax.lax.scan(
+            lambda states, key: environments.step(states, actions, key=jax.random.split(key)), states, keys
+        )[1]
 
     steps = run(jax.random.key(0))
     ends = np.arange(2 * length) % length == length - 1

@@ -173,8 +173,8 @@ def test_the_previous_reward_can_be_left_out():
     assert with_reward.observation_size == without.observation_size + 1
 
     def seen(episodes):
-        state, _ = episodes.reset(jnp.zeros(1, jnp.int32), key=jax.random.key(0))
-        return episodes.step(state, jnp.ones((1, 1)), key=jax.random.key(1))[1].observation[0]
+        state, _ = episodes.reset(jnp.zeros(1, jnp.int32), key=jax.random.split(jax.random.key(0), 1))
+        return episodes.step(state, jnp.ones((1, 1)), key=jax.random.split(jax.random.key(1), 1))[1].observation[0]
 
     full = jit(lambda: seen(with_reward))()
     assert full[4] == 1  # the reward of a trial's first step
