@@ -39,7 +39,7 @@ def test_specialists_learn_what_chance_and_rest_do_not_earn_and_scores_are_made_
 
 def test_a_specialist_that_learned_nothing_is_no_reference(monkeypatch: pytest.MonkeyPatch):
     lines = {"specialist": 2.0, "random": 1.0, "do_nothing": 2.0}
-    monkeypatch.setattr(references, "_references_of", lambda spec: lines)
+    monkeypatch.setattr(references, "_references_of", lambda spec: iter([("cartpole_centre", lines)]))
     done = icrl("evaluate", TINY, "--references")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (

@@ -6,8 +6,8 @@ projections, at 1.
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +17,21 @@ import jax.numpy as jnp
 from icrl.adaptation import ACTORS, measure
 from icrl.commands.evaluate import machine, references_path
 from icrl.commands.progress import Progress
+from icrl.envs.environment import Environment
+from icrl.envs.multi import Environments
+from icrl.envs.spaces import Space
+from icrl.envs.trial import Episodes
 from icrl.errors import MachineError
+from icrl.learners.on_policy import LearnerState
 from icrl.report.records import SCHEMA
 from icrl.runs import compilation_cache
 from icrl.runs.disk import to_json, write_atomically
 from icrl.runs.provenance import git_commit
 from icrl.spec.experiment import ExperimentSpec, load_experiment
+from icrl.types import Key, PyTree, Transition
+
+NAMES = ("specialist", *ACTORS[1:])
+"""The references, in the order of the actors that play them."""
 
 
 def make_references(
@@ -41,8 +50,8 @@ def make_references(
     references = {}
     with Progress(len(tasks) * steps_each) as progress:
         progress.begin()
-        for number, task in enumerate(tasks, start=1):
-            returns = references[task] = _references_of(specialist_of(experiment, task))
+        for number, (task, returns) in enumerate(_references_of(experiment), start=1):
+            references[task] = returns
             progress.say(f"{task}: " + ", ".join(f"{name} {value:.2f}" for name, value in returns.items()))
             if not returns["specialist"] > max(returns["random"], returns["do_nothing"]):
                 raise MachineError(f"{task}: its specialist learned nothing; train it longer, or leave the task out")
@@ -57,7 +66,7 @@ def make_references(
         "git_commit": git_commit(),
         "machine": machine(),
         "env_steps": steps_each,
-        "references": references,
+        "references": {task: references[task] for task in tasks},
     }
     write_atomically(path, json.dumps(to_json(record), indent=1) + "\n")
     print(path)
@@ -82,20 +91,62 @@ def specialist_of(spec: ExperimentSpec, task: str) -> ExperimentSpec:
     )
 
 
-def _references_of(spec: ExperimentSpec) -> dict[str, float]:
-    """Mean returns per trial on the one task of ``spec``, after training its specialist."""
-    learner = spec.build()
+@dataclass(frozen=True)
+class OneTask(Environment):
+    """One task of an environment, whose number is known only when the program runs: one program serves them all."""
 
-    @jax.jit
-    def trained(key):
-        state = learner.init(key)
-        return jax.lax.scan(lambda state, _: (learner.update(state)[0], None), state, length=spec.num_updates)[0]
+    environment: Environment
+    index: jax.Array  # [] int32
 
-    params = trained(jax.random.PRNGKey(spec.seed)).params
-    environments = spec.environment.build(spec.environment.train, spec.evaluation.episodes_per_task * 4)
-    play = jax.jit(partial(measure, learner.policy, environments, sample=False))
-    key = jax.random.PRNGKey(spec.evaluation.seed)
-    return {
-        name: round(float(play(params, jnp.int32(index), key=key).returns.mean()), 4)
-        for index, name in enumerate(("specialist", *ACTORS[1:]))
-    }
+    tasks = ("one",)
+
+    @property
+    def observation_size(self) -> int:  # type: ignore[override]
+        """The environment's."""
+        return self.environment.observation_size
+
+    @property
+    def action_space(self) -> Space:  # type: ignore[override]
+        """The environment's."""
+        return self.environment.action_space
+
+    def sample_task(self, index: jax.Array, *, key: Key) -> PyTree:
+        """Draws the one task."""
+        del index
+        return self.environment.sample_task(self.index, key=key)
+
+    def reset(self, task: PyTree, *, key: Key) -> tuple[PyTree, jax.Array]:
+        """The environment's."""
+        return self.environment.reset(task, key=key)
+
+    def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
+        """The environment's."""
+        return self.environment.step(task, state, action, key=key)
+
+
+def _references_of(spec: ExperimentSpec) -> Iterator[tuple[str, dict[str, float]]]:
+    """Every task of ``spec`` and its mean returns per trial, in the order of their bodies."""
+    tasks = spec.environment.train + spec.environment.held_out
+    alone = specialist_of(spec, tasks[0])
+    for episodes in alone.environment.build(tasks, len(tasks)).members:
+        measured = jax.jit(partial(_train_and_measure, alone, episodes))
+        for index, task in enumerate(episodes.tasks):
+            values = jax.device_get(measured(jnp.int32(index)))
+            yield task, {name: round(float(value), 4) for name, value in zip(NAMES, values, strict=True)}
+
+
+def _train_and_measure(spec: ExperimentSpec, episodes: Episodes, index: jax.Array) -> jax.Array:
+    """Mean returns per trial, as `NAMES` has them, on task number ``index`` after training its specialist."""
+    member = replace(episodes, environment=OneTask(episodes.environment, index))
+    environments = Environments((member,), spec.num_rows)
+    learner = spec.learner.build(spec.build_policy(environments), environments, spec.num_updates)
+
+    def update(state: LearnerState, _: None) -> tuple[LearnerState, None]:
+        return learner.update(state)[0], None
+
+    state, _ = jax.lax.scan(update, learner.init(jax.random.PRNGKey(spec.seed)), length=spec.num_updates)
+    unseen = Environments((member,), spec.evaluation.episodes_per_task * 4)
+    play = partial(
+        measure, learner.policy, unseen, state.params, sample=False, key=jax.random.PRNGKey(spec.evaluation.seed)
+    )
+    return jax.lax.map(lambda actor: play(actor).returns.mean(), jnp.arange(len(NAMES)))
