@@ -4,20 +4,23 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import yaml
 
+from icrl.commands.devices import choose_mesh
 from icrl.commands.train import Training
+from icrl.learners.devices import SharedLearner
 from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import RunDirectory
 from icrl.runs.interruption import Interruption
-from icrl.runs.trackers import MemoryTracker
+from icrl.runs.trackers import MemoryTracker, Tracker
 from icrl.spec.experiment import ExperimentSpec, load_experiment
 from icrl.spec.parse import parse, read_yaml, to_dict
 from tests.commands.conftest import Finished
@@ -114,7 +117,7 @@ def test_the_plan_comes_first_and_without_a_terminal_progress_is_plain_lines(fin
         "seen through sign projections to 5 observations and 1 actions",
         "episode      2 trials of 4 steps",
         "budget       512 env steps per seed in 16 updates of 4 rows x 8 steps",
-        "device       cpu",
+        f"devices      {min(2, len(jax.local_devices()))} x cpu",
         f"results      {finished.path}",
     ]
     lines = finished.stderr.splitlines()
@@ -294,16 +297,17 @@ def test_checkpoints_are_as_many_seconds_apart_as_asked_and_seconds_add_up(tmp_p
 
     monkeypatch.setattr(Checkpoints, "save", note_and_save)
     spec = load_experiment(str(TINY), overrides=["checkpoint.every_seconds=3"])
-    learner = spec.build()
+    learner = SharedLearner(spec.build(), choose_mesh(spec, None))
 
-    def run(tracker: MemoryTracker) -> None:
+    def run(open_tracker: Callable[[int], Tracker]) -> None:
         a_second_passes_at_every_look = count().__next__
         with RunDirectory.open(tmp_path / "run", to_dict(spec), []) as directory, Interruption() as stop:
-            Training(spec, learner, directory, [tracker], clock=a_second_passes_at_every_look).run(stop)
+            Training(spec, learner, directory, open_tracker, clock=a_second_passes_at_every_look).run(stop)
 
     with pytest.raises(KeyboardInterrupt):
-        run(Signalling(8, signal.SIGINT))
+        run(lambda seed: Signalling(8, signal.SIGINT))
     assert saved == [6, 8]  # after three chunks of a second each, and when interrupted
-    run(MemoryTracker())
+    run(lambda seed: MemoryTracker())
     assert saved == [6, 8, 14, 16]
     assert [line["seconds"] for line in metrics(tmp_path / "run")] == [1, 2, 3, 4, 5, 6, 7, 8]
+    run(lambda seed: pytest.fail("a finished run has nothing more to track"))

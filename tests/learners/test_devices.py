@@ -11,7 +11,7 @@ from icrl.envs.multi import Environments
 from icrl.envs.trial import Episodes
 from icrl.learners import LearnerSpec
 from icrl.learners.a2c import A2CSpec
-from icrl.learners.devices import ROWS, SharedLearner
+from icrl.learners.devices import SharedLearner, mesh_of
 from icrl.learners.on_policy import LearnerState
 from icrl.learners.ppo import PPOSpec, draw_minibatches
 from icrl.models import GRUSpec
@@ -35,8 +35,7 @@ def trained(kind: str, num_devices: int) -> tuple[LearnerState, dict[str, np.nda
     spec: LearnerSpec = SPECS[kind]
     environments = Environments(MEMBERS, NUM_ROWS)
     policy = PolicySpec(encoder=(), heads=()).build(GRUSpec(width=8), environments.action_space)
-    mesh = jax.make_mesh((num_devices,), (ROWS,), devices=jax.devices()[:num_devices])
-    learner = SharedLearner(spec.build(policy, environments, NUM_UPDATES), mesh)
+    learner = SharedLearner(spec.build(policy, environments, NUM_UPDATES), mesh_of(jax.devices()[:num_devices]))
     keys = jnp.stack([jax.random.PRNGKey(seed) for seed in range(NUM_SEEDS)])
     state = jit(learner.init, out_shardings=learner.sharding)(keys)
     return jax.device_get(jit(partial(learner.updates, NUM_UPDATES))(state))

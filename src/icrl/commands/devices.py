@@ -5,6 +5,7 @@ import os
 import jax
 
 from icrl.errors import UserError
+from icrl.learners.devices import mesh_of
 from icrl.spec.experiment import ExperimentSpec
 
 
@@ -30,7 +31,7 @@ def choose_mesh(spec: ExperimentSpec, requested: str | None) -> jax.sharding.Mes
             f"{len(available)}, and {spec.rows_per_task} rows a task in {spec.learner.row_groups} minibatches "
             "are to be shared equally"
         )
-    return jax.make_mesh((number,), ("rows",), devices=available[:number])
+    return mesh_of(available[:number])
 
 
 def _one_device_per_core() -> None:

@@ -3,6 +3,8 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from icrl.spec.parse import to_dict
 from icrl.types import PyTree
 
 Metrics = dict[str, np.ndarray]
+Program = Callable[..., Any]
 
 
 def train(
@@ -58,13 +61,8 @@ def train(
     directory = out or experiment.default_directory
     with RunDirectory.open(directory, _identity(experiment), ["icrl", *sys.argv[1:]]) as run:
         run.update_manifest(devices=[str(device) for device in mesh.devices.flat])
-        trackers = [_tracker(run, experiment, seed) for seed in experiment.seeds]
-        try:
-            with Interruption() as stop:
-                Training(experiment, learner, run, trackers).run(stop)
-        finally:
-            for tracker in trackers:
-                tracker.finish()
+        with Interruption() as stop:
+            Training(experiment, learner, run, partial(_tracker, run, experiment)).run(stop)
         record = evaluate_run(run, experiment)
     show_evaluation(run, record)
 
@@ -77,10 +75,11 @@ class Training:
         spec: ExperimentSpec,
         learner: SharedLearner,
         run: RunDirectory,
-        trackers: Sequence[Tracker],
+        open_tracker: Callable[[int], Tracker],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.spec, self.learner, self.directory, self.trackers, self.clock = spec, learner, run, trackers, clock
+        self.spec, self.learner, self.directory, self.clock = spec, learner, run, clock
+        self.open_tracker = open_tracker
         self.checkpoints = Checkpoints(run.path / CHECKPOINTS, keep=spec.checkpoint.keep)
 
     def run(self, stop: Interruption) -> None:
@@ -90,41 +89,69 @@ class Training:
         restored = self.checkpoints.restore(template)
         update, state = restored or (0, None)
         self.directory.rewind_metrics(update)
-        seconds_before = self.directory.metrics()[-1]["seconds"] if update else 0.0
 
         total = self.spec.num_updates
         with Progress(total * self.spec.env_steps_per_update, update * self.spec.env_steps_per_update) as progress:
             progress.say(_plan(self.spec, self.learner.mesh, template, self.directory.path, update))
             if update >= total:
                 return
-            progress.say("compiling (a later start of the same spec finds the result in the cache)")
-            init = jax.jit(self.learner.init, out_shardings=self.learner.sharding)
-            state = init(keys) if state is None else jax.device_put(state, self.learner.sharding)
-            run_chunk = jax.jit(partial(self.learner.updates, self.spec.updates_per_chunk), donate_argnums=0)
-            run_chunk = run_chunk.lower(state).compile()
+            with ExitStack() as at_the_end:
+                trackers = []
+                for seed in self.spec.seeds:
+                    trackers.append(self.open_tracker(seed))
+                    at_the_end.callback(trackers[-1].finish)
+                progress.say("compiling (a later start of the same spec finds the result in the cache)")
+                init, run_chunk = self._compiled(keys, template)
+                state = init(keys) if state is None else jax.device_put(state, self.learner.sharding)
+                self._train(state, update, run_chunk, trackers, progress, stop)
 
-            started = saved = self.clock()
-            progress.begin()
-            while update < total:
-                if stop.requested:
-                    if update not in self.checkpoints.updates():
-                        self._save(update, state, None)
-                    raise KeyboardInterrupt
-                state, stacked = run_chunk(state)
-                metrics = jax.device_get(stacked)
-                self._refuse_non_finite(metrics, update)
-                update += self.spec.updates_per_chunk
-                now = self.clock()
-                records = list(self._records(metrics, update, seconds_before + now - started))
-                self.directory.append_metrics(records)
-                for tracker, record in zip(self.trackers, records, strict=True):
-                    tracker.log(record)
-                progress.advance(update * self.spec.env_steps_per_update, _mean_of(records, "return/last_trial"))
-                if update >= total or now - saved >= self.spec.checkpoint.every_seconds:
-                    self._save(update, state, _mean_of(records, "return/last_trial"))
-                    saved = now
+    def _compiled(self, keys: jax.Array, template: LearnerState) -> tuple[Program, Program]:
+        """The program that makes a fresh state and the one that trains a chunk, compiled side by side."""
+        sharding = self.learner.sharding
+        programs = (
+            jax.jit(self.learner.init, out_shardings=sharding).lower(keys),
+            jax.jit(
+                partial(self.learner.updates, self.spec.updates_per_chunk), in_shardings=(sharding,), donate_argnums=0
+            ).lower(template),
+        )
+        with ThreadPoolExecutor() as threads:
+            init, run_chunk = threads.map(lambda lowered: lowered.compile(), programs)
+        return init, run_chunk
+
+    def _train(
+        self,
+        state: LearnerState,
+        update: int,
+        run_chunk: Program,
+        trackers: Sequence[Tracker],
+        progress: Progress,
+        stop: Interruption,
+    ) -> None:
+        """Runs chunks to the end of the budget; between them logs, saves, and looks for an interruption."""
+        seconds_before = self.directory.metrics()[-1]["seconds"] if update else 0.0
+        total = self.spec.num_updates
+        started = saved = self.clock()
+        progress.begin()
+        while update < total:
             if stop.requested:
+                if update not in self.checkpoints.updates():
+                    self._save(update, state, None)
                 raise KeyboardInterrupt
+            state, stacked = run_chunk(state)
+            metrics = jax.device_get(stacked)
+            self._refuse_non_finite(metrics, update)
+            update += self.spec.updates_per_chunk
+            now = self.clock()
+            records = list(self._records(metrics, update, seconds_before + now - started))
+            self.directory.append_metrics(records)
+            for tracker, record in zip(trackers, records, strict=True):
+                tracker.log(record)
+            progress.advance(update * self.spec.env_steps_per_update, _mean_of(records, "return/last_trial"))
+            if update >= total or now - saved >= self.spec.checkpoint.every_seconds:
+                self._save(update, state, _mean_of(records, "return/last_trial"))
+                saved = now
+        if stop.requested:
+            raise KeyboardInterrupt
 
     def _save(self, update: int, state: PyTree, score: float | None) -> None:
         env_steps = update * self.spec.env_steps_per_update

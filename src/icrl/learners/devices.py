@@ -4,11 +4,13 @@ Every device holds the same share of every task's rows and updates it as a learn
 moments and gradients are taken over all of them (``OnPolicy.axis``), so parameters stay the same everywhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -22,6 +24,11 @@ ROWS = "rows"
 """Name of the mesh's only axis."""
 
 LAYOUT = LearnerState(*[PartitionSpec()] * len(LearnerState._fields))._replace(carry=PartitionSpec(None, None, ROWS))
+
+
+def mesh_of(devices: Sequence[jax.Device]) -> jax.sharding.Mesh:
+    """The mesh whose devices share rows."""
+    return jax.sharding.Mesh(np.array(devices), (ROWS,))
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,8 @@ class RunDirectory:
         lines = "".join(_line(record) for record in records)
         with writing(self.path / METRICS), (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
 
     def rewind_metrics(self, update: int) -> None:
         """Drops the records after this update and a line that was torn by a kill, all in one step."""
