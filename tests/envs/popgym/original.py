@@ -37,13 +37,13 @@ NAMES = {
 """popgym's class of each family."""
 
 
-def make(task: str) -> gymnasium.Env:
+def make(task: str) -> Any:
     """popgym's environment of a task."""
     family, _, difficulty = task.rpartition("_")
     return getattr(popgym.envs, NAMES[family] + difficulty.capitalize())()
 
 
-def family_of(env: gymnasium.Env) -> str:
+def family_of(env: Any) -> str:
     """popgym's class name without the difficulty."""
     return type(env).__mro__[1].__name__
 
@@ -51,9 +51,13 @@ def family_of(env: gymnasium.Env) -> str:
 # ---- The hidden state
 
 
-def _deal(faces: np.ndarray, deck, recited: int = 0) -> Deal:
+def _number(number: Any) -> Any:
+    return np.int32(number)
+
+
+def _deal(faces: Any, deck: Any, recited: int = 0) -> Deal:
     """popgym deals from the end of its shuffled deck."""
-    return Deal(faces[deck.idx[::-1]], np.int32(deck.num_cards - len(deck) - 1 + recited))
+    return Deal(faces[deck.idx[::-1]], _number(deck.num_cards - len(deck) - 1 + recited))
 
 
 def _of_autoencode(env: Any) -> Deal:
@@ -67,18 +71,19 @@ def _of_count_recall(env: Any) -> Counting:
 
 
 def _of_concentration(env: Any) -> Table:
-    found = np.zeros(env.deck.num_cards, bool)
-    found[env.deck["face_up_idx"]] = True
+    found: Any = np.isin(np.arange(env.deck.num_cards), env.deck["face_up_idx"])
     flipped = env.deck["in_play_idx"] or [NONE]
-    return Table(env.deck_idx_type[env.deck.idx], found, np.int32(flipped[0]), np.int32(env.curr_step))
+    return Table(env.deck_idx_type[env.deck.idx], found, _number(flipped[0]), _number(env.curr_step))
 
 
 def _of_cartpole(env: Any) -> CartPoleState:
-    return CartPoleState(np.float32(env.state), np.int32(env.num_steps))
+    motion: Any = np.float32(env.state)
+    return CartPoleState(motion, _number(env.num_steps))
 
 
 def _of_pendulum(env: Any) -> PendulumState:
-    return PendulumState(*np.float32(env.state), np.int32(env.num_steps))
+    angle, velocity = np.float32(env.state)
+    return PendulumState(angle, velocity, _number(env.num_steps))
 
 
 HIDDEN: dict[str, Callable[[Any], PyTree]] = {
@@ -88,11 +93,11 @@ HIDDEN: dict[str, Callable[[Any], PyTree]] = {
     "Autoencode": _of_autoencode,
     "CountRecall": _of_count_recall,
     "Concentration": _of_concentration,
-    "Battleship": lambda env: Board(env.board.ravel() == 1, env.guesses.ravel() == 1, np.int32(env.num_steps)),
+    "Battleship": lambda env: Board(env.board.ravel() == 1, env.guesses.ravel() == 1, _number(env.num_steps)),
     "MineSweeper": lambda env: Minefield(
-        env.hidden_grid.ravel() == 1, env.hidden_grid.ravel() == 2, np.int32(env.timestep)
+        env.hidden_grid.ravel() == 1, env.hidden_grid.ravel() == 2, _number(env.timestep)
     ),
-    "MultiarmedBandit": lambda env: Arms(env.bandits.copy(), np.int32(env.num_steps)),
+    "MultiarmedBandit": lambda env: Arms(env.bandits.copy(), _number(env.num_steps)),
     "PositionOnlyCartPole": _of_cartpole,
     "NoisyPositionOnlyCartPole": _of_cartpole,
     "PositionOnlyPendulum": _of_pendulum,
@@ -100,14 +105,14 @@ HIDDEN: dict[str, Callable[[Any], PyTree]] = {
 }
 
 
-def hidden_state(env: gymnasium.Env) -> PyTree:
+def hidden_state(env: Any) -> PyTree:
     """What popgym hides, as the state of icrl's environment."""
     return HIDDEN[family_of(env)](env)
 
 
-def flat(env: gymnasium.Env, observation: Any) -> np.ndarray:
+def flat(env: Any, observation: Any) -> np.ndarray:
     """popgym's observation as the vector that Gymnasium makes of it."""
-    return gymnasium.spaces.flatten(env.observation_space, observation).astype(np.float32)
+    return np.asarray(gymnasium.spaces.flatten(env.observation_space, observation), np.float32)
 
 
 def time_limit(env: Any) -> int:
@@ -164,12 +169,12 @@ EXPERTS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def expert(env: gymnasium.Env) -> Any:
+def expert(env: Any) -> Any:
     """The action, as icrl has it, of one who sees the hidden state; in most games the best."""
     return EXPERTS[family_of(env).removeprefix("Noisy")](env)
 
 
-def random_action(env: gymnasium.Env, rng: np.random.Generator) -> Any:
+def random_action(env: Any, rng: np.random.Generator) -> Any:
     """A uniform action, as icrl has it; beyond the limits where there are any."""
     space = env.action_space
     if isinstance(space, gymnasium.spaces.Box):
@@ -177,7 +182,7 @@ def random_action(env: gymnasium.Env, rng: np.random.Generator) -> Any:
     return int(rng.integers(np.prod(getattr(space, "nvec", getattr(space, "n", 1)))))
 
 
-def to_original(env: gymnasium.Env, action: Any) -> Any:
+def to_original(env: Any, action: Any) -> Any:
     """icrl's action as popgym's."""
     space = env.action_space
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
@@ -230,7 +235,7 @@ class Step(NamedTuple):
     truncated: bool
 
 
-def episode(env: gymnasium.Env, mistakes: float, *, seed: int) -> Iterator[Step]:
+def episode(env: Any, mistakes: float, *, seed: int) -> Iterator[Step]:
     """An episode of the expert, who acts at random with probability ``mistakes``; randomness is `Draws`."""
     env.reset(seed=seed)
     env.np_random = Draws(seed)

@@ -41,11 +41,10 @@ def test_the_two_decks_of_count_recall_are_shuffled_apart():
     assert abs(np.corrcoef(state.values.ravel(), state.queries.ravel())[0, 1]) < 0.1  # of 2600: standard error 0.02
 
 
-@pytest.mark.parametrize("task", ["battleship_easy", "battleship_hard"])
-def test_ships_are_placed_as_popgym_places_them(task: str):
-    state, _ = starts(task)
+def test_ships_are_placed_as_popgym_places_them():
+    state, _ = starts("battleship_easy")
     assert (state.ship.sum(axis=1) == sum(SHIP_SIZES)).all()  # none overlap
-    env = original.make(task)
+    env = original.make("battleship_easy")
     boards = []
     for seed in range(NUM_DRAWS):
         env.reset(seed=seed)
