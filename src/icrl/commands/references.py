@@ -52,7 +52,7 @@ def make_references(
     record = {
         "schema": SCHEMA,
         "experiment": experiment.name,
-        "trial_steps": experiment.environment.trial_steps,
+        "trial_steps": experiment.environment.longest_trial,
         "command": " ".join(["icrl", *sys.argv[1:]]),
         "git_commit": git_commit(),
         "machine": machine(),
@@ -65,7 +65,9 @@ def make_references(
 
 def specialist_of(spec: ExperimentSpec, task: str) -> ExperimentSpec:
     """The experiment that trains the specialist of one task."""
-    projection = replace(spec.environment.projection, project_observation=False, project_action=False)
+    projection = spec.environment.projection
+    if projection is not None:
+        projection = replace(projection, project_observation=False, project_action=False)
     environment = replace(spec.environment, train=(task,), held_out=(), trials_per_episode=1, projection=projection)
     specialist = spec.specialist
     return replace(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.stages import Compiled
 
 from icrl.commands.evaluate import evaluate_run, show_evaluation
 from icrl.commands.progress import Progress
@@ -36,6 +37,7 @@ def train(
     seed: int | None = None,
     num_seeds: int | None = None,
     scale: str | None = None,
+    point: str | None = None,
     out: Path | None = None,
     wandb: str | None = None,
     overrides: Sequence[str] = (),
@@ -49,7 +51,14 @@ def train(
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     experiment = load_experiment(
-        spec, model=model, scale=scale, overrides=overrides, seed=seed, num_seeds=num_seeds, wandb=wandb
+        spec,
+        model=model,
+        scale=scale,
+        point=point,
+        overrides=overrides,
+        seed=seed,
+        num_seeds=num_seeds,
+        wandb=wandb,
     )
     compilation_cache.enable()
     learner = experiment.build()
@@ -101,6 +110,7 @@ class Training:
                 over_seeds(partial(_chunk, self.learner, self.spec.updates_per_chunk)), donate_argnums=0
             )
             run_chunk = run_chunk.lower(template).compile()
+            self.directory.update_manifest(train_memory_bytes=memory_bytes(run_chunk))
             state = init(keys) if state is None else state
 
             started = saved = self.clock()
@@ -203,7 +213,7 @@ def _tracker(run: RunDirectory, spec: ExperimentSpec, seed: int) -> Tracker:
         spec.wandb,
         directory=run.path,
         project="icrl",
-        group=f"{spec.name}-{spec.scale}-{spec.model_name}",
+        group="-".join(filter(None, (spec.name, spec.scale, spec.model_name, spec.point))),
         name=f"{spec.name}-{spec.model_name}",
         seed=seed,
         run_id=run.manifest["id"],
@@ -217,13 +227,16 @@ def _plan(spec: ExperimentSpec, learner: OnPolicy, template: LearnerState, path:
     projection = spec.environment.projection
     num_trials = spec.environment.trials_per_episode
     lines = {
-        "experiment": f"{spec.name}, {spec.scale} scale, seeds {', '.join(map(str, spec.seeds))}",
+        "experiment": f"{spec.name}, {spec.scale} scale, {f'point {spec.point}, ' if spec.point else ''}"
+        f"seeds {', '.join(map(str, spec.seeds))}",
         "model": f"{spec.model_name}, {num_parameters:,} parameters",
         "tasks": ", ".join(spec.environment.train),
         "held out": ", ".join(spec.environment.held_out) or "none",
-        "seen through": f"{projection.kind} projections to {projection.observation_size} observations "
+        "seen through": "no projections"
+        if projection is None
+        else f"{projection.kind} projections to {projection.observation_size} observations "
         f"and {projection.action_size} actions",
-        "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.trial_steps} steps",
+        "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.longest_trial} steps",
         "budget": f"{spec.num_updates * spec.env_steps_per_update:,} env steps per seed in {spec.num_updates} updates "
         f"of {spec.num_rows} rows x {spec.learner.rollout_steps} steps",
         "device": ", ".join(sorted({device.device_kind for device in jax.devices()})),
@@ -232,6 +245,13 @@ def _plan(spec: ExperimentSpec, learner: OnPolicy, template: LearnerState, path:
     if update:
         lines["resuming"] = f"from update {update} of {spec.num_updates}"
     return "\n".join(f"{name:<13}{text}" for name, text in lines.items())
+
+
+def memory_bytes(compiled: Compiled) -> int:
+    """What a compiled program holds at once: arguments, results and temporaries, by the compiler's own analysis."""
+    use = compiled.memory_analysis()
+    held = use.argument_size_in_bytes + use.output_size_in_bytes - use.alias_size_in_bytes
+    return int(held + use.temp_size_in_bytes)
 
 
 def count_parameters(params: PyTree) -> int:

@@ -1,6 +1,6 @@
 """The interface every environment implements (design: interface 2).
 
-An environment is written for a single row and without a time limit; `icrl.envs.trial` batches it, limits, resets and
+An environment is written for a single row and needs no time limit; `icrl.envs.trial` batches it, limits, resets and
 counts. Drawing a task and resetting are two functions, so that several trials can share one task.
 """
 
@@ -19,11 +19,13 @@ class Environment(abc.ABC):
         tasks: names of the tasks; a task is drawn by its index in this tuple.
         observation_size: length of the observation vector.
         action_space: what `step` accepts.
+        max_trial_steps: steps after which a trial has ended by itself; None where it may go on for ever.
     """
 
     tasks: tuple[str, ...]
     observation_size: int
     action_space: Space
+    max_trial_steps: int | None = None
 
     @abc.abstractmethod
     def sample_task(self, index: jax.Array, *, key: Key) -> PyTree:

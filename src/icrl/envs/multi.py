@@ -65,7 +65,7 @@ class Environments:
     @property
     def episode_steps(self) -> int:
         """Most env steps an episode can last."""
-        return self.members[0].trial_steps * self.trials_per_episode
+        return max(member.trial_steps for member in self.members) * self.trials_per_episode
 
     def reset(self, *, key: Key) -> tuple[tuple[EpisodeState, ...], Timestep]:
         """Starts an episode on every row."""

@@ -3,11 +3,11 @@
 To add a suite: a file with its environments, and a line in `SUITES`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from icrl.envs import brax_suite
+from icrl.envs import brax_suite, memory_length, stateless_cartpole
 from icrl.envs.environment import Environment
 from icrl.envs.multi import Environments
 from icrl.envs.projection import ProjectionSpec
@@ -16,6 +16,8 @@ from icrl.errors import Problem, SpecError, did_you_mean, show
 
 SUITES: dict[str, tuple[Sequence[str], Callable[[Sequence[str]], Sequence[Environment]]]] = {
     "brax": (tuple(brax_suite.TASKS), brax_suite.bodies),
+    "bsuite": (tuple(memory_length.TASKS), memory_length.environments),
+    "cartpole": (stateless_cartpole.TASKS, stateless_cartpole.environments),
 }
 """Per suite: the names of its tasks, and what builds environments for some of them."""
 
@@ -28,20 +30,23 @@ class TaskSetSpec:
     """Tasks the agent learns on; every one gets the same number of rows."""
     held_out: tuple[str, ...] = ()
     """Tasks it meets in evaluation only."""
-    suite: Literal["brax"] = "brax"
-    trial_steps: int = 64
-    """Time limit of a trial, in env steps."""
+    suite: Literal["brax", "bsuite", "cartpole"] = "brax"
+    trial_steps: int | None = 64
+    """Time limit of a trial, in env steps; null where the environments end trials by themselves."""
     trials_per_episode: int = 4
     """Trials of one task before memory is cleared and the task redrawn."""
     observe_action: bool = True
     """Append the previous (projected) action to the observation."""
-    projection: ProjectionSpec = field(default_factory=ProjectionSpec)
+    observe_reward: bool = True
+    """Append the previous reward to the observation."""
+    projection: ProjectionSpec | None = field(default_factory=ProjectionSpec)
+    """Null shows the environments as they are; tasks trained and evaluated together must then be of one size."""
 
     def __post_init__(self) -> None:
         problems = []
         for name in ("trial_steps", "trials_per_episode"):
-            if getattr(self, name) < 1:
-                problems.append(Problem(name, show(getattr(self, name)), "at least 1"))
+            if (number := getattr(self, name)) is not None and number < 1:
+                problems.append(Problem(name, show(number), "at least 1"))
         if not self.train:
             problems.append(Problem("train", "no task", "at least one task"))
         known = SUITES[self.suite][0]
@@ -58,11 +63,19 @@ class TaskSetSpec:
             problems.append(Problem("train, held_out", f"{show(task)} more than once", "every task once"))
         if problems:
             raise SpecError(problems)
-        for environment in SUITES[self.suite][1](everywhere):
+        environments = SUITES[self.suite][1](everywhere)
+        if problems := [*self._endless(environments), *self._unlike(environments)]:
+            raise SpecError(problems)
+        for environment in environments:
             try:
-                self.projection.build(environment)
+                self._present(environment)
             except SpecError as error:
                 raise SpecError(replace(p, where=f"projection.{p.where}") for p in error.problems) from error
+
+    @property
+    def longest_trial(self) -> int:
+        """Most env steps a trial can last: the time limit, or what the environments set themselves."""
+        return max(self._limit(environment) for environment in SUITES[self.suite][1](self.train + self.held_out))
 
     def split_of(self, task: str) -> Literal["train", "held_out"]:
         """Which part of the set a task belongs to."""
@@ -74,12 +87,36 @@ class TaskSetSpec:
         """The batch of environments for some of the tasks, by default with the training number of trials."""
         members = tuple(
             Episodes(
-                self.projection.build(environment),
-                self.trial_steps,
+                self._present(environment),
+                self._limit(environment),
                 trials_per_episode or self.trials_per_episode,
                 self.observe_action,
                 stagger,
+                self.observe_reward,
             )
             for environment in SUITES[self.suite][1](tasks)
         )
         return Environments(members, num_rows)
+
+    def _present(self, environment: Environment) -> Environment:
+        """An environment as the agent meets it."""
+        return environment if self.projection is None else self.projection.build(environment)
+
+    def _limit(self, environment: Environment) -> int:
+        """Time limit of the environment's trials."""
+        limit = self.trial_steps or environment.max_trial_steps
+        assert limit is not None, "no such spec is accepted"
+        return limit
+
+    def _endless(self, environments: Sequence[Environment]) -> Iterator[Problem]:
+        """Trials that nothing would end."""
+        endless = [task for e in environments if e.max_trial_steps is None for task in e.tasks]
+        if self.trial_steps is None and endless:
+            yield Problem("trial_steps", "null", "at least 1", f"nothing else ends a trial of {', '.join(endless)}")
+
+    def _unlike(self, environments: Sequence[Environment]) -> Iterator[Problem]:
+        """Tasks that one agent could not be given side by side without projections."""
+        if self.projection is None and len({(e.observation_size, e.action_space) for e in environments}) > 1:
+            sizes = [f"{', '.join(e.tasks)} ({e.observation_size}, {e.action_space})" for e in environments]
+            advice = f"as they are, they differ: {'; '.join(sizes)}"
+            yield Problem("projection", "null", "tasks with the same observation size and action space", advice)

@@ -31,8 +31,8 @@ class Episodes:
     """Batched episodes over one environment.
 
     The agent's observation is ``[x, previous reward, trial start, episode start, previous action]``: the reward and
-    the flags as in the paper (its done flag, split in two), the action optional. Previous reward and action survive a
-    trial's start, since they belong to the same context, and are zero at an episode's start.
+    the flags as in the paper (its done flag, split in two), reward and action optional. Previous reward and action
+    survive a trial's start, since they belong to the same context, and are zero at an episode's start.
     """
 
     environment: Environment
@@ -43,6 +43,8 @@ class Episodes:
     """Append the previous (projected) action to the observation."""
     stagger: bool = False
     """Start rows in different trials of their first episode, so that episodes end, and memory is cleared, all along."""
+    observe_reward: bool = True
+    """Append the previous reward to the observation."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -57,7 +59,8 @@ class Episodes:
     @property
     def observation_size(self) -> int:
         """Length of the vector the agent sees."""
-        return self.environment.observation_size + 3 + self.observe_action * self.action_space.size
+        features = self.observe_reward + 2 + self.observe_action * self.action_space.size
+        return self.environment.observation_size + features
 
     def reset(self, task_index: jax.Array, *, key: Key) -> tuple[EpisodeState, Timestep]:
         """Starts an episode on every row; ``task_index`` ``[B]`` binds rows to tasks for good."""
@@ -148,7 +151,8 @@ class Episodes:
         return task, *select_rows(trial_end, fresh, (environment, x))
 
     def _observe(self, x, reward, trial_start, episode_start, action_features) -> jax.Array:
-        scalars = jnp.stack([reward, trial_start, episode_start], axis=-1, dtype=jnp.float32)
+        rewards = [reward] if self.observe_reward else []
+        scalars = jnp.stack([*rewards, trial_start, episode_start], axis=-1, dtype=jnp.float32)
         return jnp.concatenate([x, scalars, action_features], axis=-1)
 
     def _action_features(self, action: jax.Array | None, batch: int) -> jax.Array:
