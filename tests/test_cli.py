@@ -64,7 +64,7 @@ def run_failing(commands: Commands, error: BaseException, *options: str) -> Resu
 def test_train_hands_over_every_argument(commands: Commands):
     done = run(
         "train", "a.yaml", "learner.learning_rate=1e-3", "--model", "gru", "--seed", "3", "--num-seeds", "2",
-        "--scale", "smoke", "--point", "64", "--out", "there", "--wandb", "disabled", "environment.train=[a,b]",
+        "--scale", "smoke", "--point", "64", "--devices", "2", "--out", "there", "--wandb", "disabled", "environment.train=[a,b]",
     )  # fmt: skip
     assert done.exit_code == 0
     options = {
@@ -73,6 +73,7 @@ def test_train_hands_over_every_argument(commands: Commands):
         "num_seeds": 2,
         "scale": "smoke",
         "point": "64",
+        "devices": "2",
         "out": Path("there"),
         "wandb": "disabled",
     }
@@ -123,7 +124,7 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
         assert run(verb, *REQUIRED[verb]).exit_code == 0
     train, evaluate, benchmark, report = commands.calls
     nothing = {"model": None, "seed": None, "scale": None, "point": None, "out": None, "overrides": []}
-    assert train == (("some.yaml",), {**nothing, "num_seeds": None, "wandb": None})
+    assert train == (("some.yaml",), {**nothing, "num_seeds": None, "devices": None, "wandb": None})
     ask = {"tasks": "all", "episodes": None, "trials": None}
     assert evaluate == (("some.yaml",), {**nothing, **ask})
     assert benchmark == ((None,), {"seq_len": "sweep", "models": None, "out": None})

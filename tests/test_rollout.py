@@ -38,7 +38,7 @@ def halves() -> list[tuple[Carry, Trajectory]]:
     def run(key):
         reset_key, *keys = jax.random.split(key, 3)
         state, timestep = ENVIRONMENTS.reset(key=reset_key)
-        carry, done = Carry(state, timestep, jnp.zeros(len(ROWS))), []
+        carry, done = Carry(jnp.arange(len(ROWS)), state, timestep, jnp.zeros(len(ROWS))), []
         for rollout_key in keys:
             carry, trajectory = rollout(act, ENVIRONMENTS, carry, NUM_STEPS, key=rollout_key)
             done.append((carry, trajectory))
@@ -99,7 +99,9 @@ def test_an_action_may_be_the_last_of_its_episode_and_of_the_rollout():
     @jit
     def run(key):
         state, timestep = ENVIRONMENTS.reset(key=key)
-        return rollout(act, ENVIRONMENTS, Carry(state, timestep, jnp.zeros(len(ROWS))), 6, key=key)
+        return rollout(
+            act, ENVIRONMENTS, Carry(jnp.arange(len(ROWS)), state, timestep, jnp.zeros(len(ROWS))), 6, key=key
+        )
 
     _, trajectory = run(jax.random.key(0))
     np.testing.assert_array_equal(trajectory.episode_end[-1], [True, False, True])

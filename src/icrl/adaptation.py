@@ -5,11 +5,12 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
 from icrl.envs.spaces import Continuous
 from icrl.policy import Policy
 from icrl.rollout import Carry, rollout
-from icrl.types import Key, PyTree
+from icrl.types import Key, PyTree, split_keys
 
 Actor = Literal["agent", "random", "do_nothing"]
 ACTORS: tuple[Actor, ...] = ("agent", "random", "do_nothing")
@@ -37,22 +38,25 @@ def measure(
         key: determines tasks, projections, starts and actions.
     """
     space = environments.action_space
-    shape = (environments.num_rows, space.size) if isinstance(space, Continuous) else (environments.num_rows,)
+
+    def random_action(key):
+        if isinstance(space, Continuous):
+            return jax.random.uniform(key, (space.size,), minval=-1.0, maxval=1.0)
+        return jax.random.randint(key, (), 0, space.size)
 
     def act(memory, observation, episode_start, key):
-        agent_key, random_key = jax.random.split(key)
-        memory, distribution, value = policy.run(params, memory, observation[None], episode_start[None])
-        action = (distribution.sample(key=agent_key) if sample else distribution.mode())[0]
-        if isinstance(space, Continuous):
-            random = jax.random.uniform(random_key, shape, minval=-1.0, maxval=1.0)
-        else:
-            random = jax.random.randint(random_key, shape, 0, space.size)
-        action = jnp.select([actor == 0, actor == 1], [action, random], jnp.zeros_like(action))
-        return memory, action, jnp.zeros(environments.num_rows), value[0]
+        agent_key, random_key = split_keys(key)
+        memory, distribution, value = policy.act(params, memory, observation, episode_start)
+        action = sample_rows(distribution, key=agent_key) if sample else distribution.mode()
+        action = jnp.select(
+            [actor == 0, actor == 1], [action, jax.vmap(random_action)(random_key)], jnp.zeros_like(action)
+        )
+        return memory, action, jnp.zeros_like(value), value
 
     reset_key, rollout_key = jax.random.split(key)
     environment, timestep = environments.reset(key=reset_key)
-    start = Carry(environment, timestep, policy.initial_memory(environments.num_rows))
+    num_rows = environments.num_rows
+    start = Carry(jnp.arange(num_rows), environment, timestep, policy.initial_memory(num_rows))
     _, steps = rollout(act, environments, start, environments.episode_steps, key=rollout_key)
 
     first_episode_TB = jnp.cumsum(steps.episode_end, axis=0) - steps.episode_end == 0

@@ -108,6 +108,9 @@ def train(
     ] = None,
     scale: Scale = None,
     point: Point = None,
+    devices: Annotated[
+        str | None, typer.Option(metavar="N|all", help="Devices that share the rows; CPU cores count.  [default: all]")
+    ] = None,
     out: Out = None,
     wandb: Annotated[
         Literal["offline", "online", "disabled"] | None,
@@ -132,6 +135,7 @@ def train(
             num_seeds=num_seeds,
             scale=scale,
             point=point,
+            devices=devices,
             out=out,
             wandb=wandb,
             overrides=overrides or [],

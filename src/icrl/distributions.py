@@ -28,6 +28,11 @@ class Distribution(Protocol):
         ...
 
 
+def sample_rows(distribution: Distribution, *, key: Key) -> jax.Array:
+    """One draw for every row of a distribution ``[B, ...]``, each from its own key ``[B]``."""
+    return jax.vmap(lambda row, key: row.sample(key=key))(distribution, key)
+
+
 class Normal(NamedTuple):
     """Independent normal coordinates ``[..., A]``."""
 

@@ -68,6 +68,14 @@ class Policy(nn.Module):
         """The policy with given parameters: ``memory, distribution, value_TB``."""
         return self.apply(params, memory, observation, reset)  # type: ignore[return-value]
 
+    @nn.nowrap
+    def act(
+        self, params: PyTree, memory: PyTree, observation: jax.Array, reset: jax.Array
+    ) -> tuple[PyTree, Distribution, jax.Array]:
+        """`run` for one step, ``observation`` ``[B, O]`` and ``reset`` ``[B]``: ``memory, distribution, value_B``."""
+        memory, distribution, value = self.run(params, memory, observation[None], reset[None])
+        return memory, jax.tree.map(lambda leaf: leaf[0], distribution), value[0]
+
     @nn.compact
     def __call__(
         self, memory: PyTree, observation: jax.Array, reset: jax.Array

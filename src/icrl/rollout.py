@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from icrl.envs.multi import Environments
-from icrl.types import Key, PyTree, Timestep, Trajectory
+from icrl.types import Key, PyTree, Timestep, Trajectory, keys_of_rows, split_keys
 
 
 class Act(Protocol):
     """How a policy looks to the rollout: memory and distribution parameters are opaque.
 
-    ``memory, action_B, log_prob_B, value_B = act(memory, observation_BO, episode_start_B, key)``
+    ``memory, action_B, log_prob_B, value_B = act(memory, observation_BO, episode_start_B, key_B)``
     """
 
     def __call__(
@@ -25,6 +25,7 @@ class Act(Protocol):
 class Carry(NamedTuple):
     """What a rollout starts from and leaves behind."""
 
+    row: jax.Array  # [B] int32: the rows' numbers, from which their keys are made
     environment: PyTree
     timestep: Timestep  # the step to act on next
     memory: PyTree  # the policy's state before that step
@@ -39,17 +40,17 @@ def rollout(
     """
 
     def step(carry: Carry, key: Key) -> tuple[Carry, Trajectory]:
-        act_key, environment_key, value_key = jax.random.split(key, 3)
+        act_key, environment_key = split_keys(keys_of_rows(key, carry.row))
         now = carry.timestep
         memory, action, log_prob, value = act(carry.memory, now.observation, now.episode_start, act_key)
         environment, after = environments.step(carry.environment, action, key=environment_key)
         cut = after.episode_start & after.truncated
         bootstrap = jax.lax.cond(
             jnp.any(cut),
-            lambda: jnp.where(cut, act(memory, after.final_observation, jnp.zeros_like(cut), value_key)[3], 0.0),
+            lambda: jnp.where(cut, act(memory, after.final_observation, jnp.zeros_like(cut), act_key)[3], 0.0),
             lambda: jnp.zeros_like(value),
         )
-        return Carry(environment, after, memory), Trajectory(
+        return Carry(carry.row, environment, after, memory), Trajectory(
             observation=now.observation,
             episode_start=now.episode_start,
             action=action,

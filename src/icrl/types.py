@@ -68,6 +68,17 @@ class Trajectory(NamedTuple):
     trial_return: jax.Array  # [T, B] return of the trial up to and including this reward
 
 
+def keys_of_rows(key: Key, row_B: jax.Array) -> Key:
+    """One key a row ``[B]``, from the rows' own numbers: a row draws the same wherever, and beside whom, it runs."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, row_B)
+
+
+def split_keys(key_B: Key, num: int = 2) -> list[Key]:
+    """``num`` independent keys for every row, each ``[B]``."""
+    split_BN = jax.vmap(lambda key: jax.random.split(key, num))(key_B)
+    return [split_BN[:, index] for index in range(num)]
+
+
 def select_rows(mask_B: jax.Array, on_true: PyTree, on_false: PyTree) -> PyTree:
     """Row-wise choice between two trees of ``[B, ...]`` leaves; a choice, not a product, so NaN cannot leak."""
 

@@ -40,7 +40,7 @@ def test_rows_run_their_own_task_with_their_own_action_for_good():
         states, first = ENVIRONMENTS.reset(key=reset_key)
 
         def step(states, key):
-            return ENVIRONMENTS.step(states, actions[:, None], key=key)
+            return ENVIRONMENTS.step(states, actions[:, None], key=jax.random.split(key, NUM_ROWS))
 
         states, later = jax.lax.scan(step, states, jax.random.split(step_key, 12))
         return states, first, later

@@ -117,10 +117,10 @@ def test_matrices_last_an_episode_and_differ_between_episodes_and_rows():
     @jit
     def run(key):
         reset_key, step_key = jax.random.split(key)
-        state, _ = episodes.reset(jnp.zeros(num_rows, jnp.int32), key=reset_key)
+        state, _ = episodes.reset(jnp.zeros(num_rows, jnp.int32), key=jax.random.split(reset_key, num_rows))
 
         def step(state, key):
-            after, timestep = episodes.step(state, jnp.zeros((num_rows, 3)), key=key)
+            after, timestep = episodes.step(state, jnp.zeros((num_rows, 3)), key=jax.random.split(key, num_rows))
             return after, (state.task, timestep.episode_start)
 
         return jax.lax.scan(step, state, jax.random.split(step_key, num_steps))[1]

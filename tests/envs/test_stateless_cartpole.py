@@ -74,7 +74,7 @@ def test_every_trial_starts_from_another_state_under_the_same_projection():
     @jit
     def run(key):
         def one(carry, key):
-            states, after = rows.step(carry, jnp.ones((2, 2)), key=key)
+            states, after = rows.step(carry, jnp.ones((2, 2)), key=jax.random.split(key))
             return states, (after.trial_start, states[0].environment, states[0].task.observation_matrix)
 
         states, _ = rows.reset(key=key)

@@ -28,11 +28,11 @@ def play(episodes: Episodes, num_rows: int, action: Callable[[int], jax.Array]) 
     @jit
     def run(key):
         reset_key, *step_keys = jax.random.split(key, 1 + NUM_STEPS)
-        state, first = episodes.reset(jnp.arange(num_rows), key=reset_key)
+        state, first = episodes.reset(jnp.arange(num_rows), key=jax.random.split(reset_key, num_rows))
 
         def step(state, inputs):
             t, key = inputs
-            state, timestep = episodes.step(state, action(t), key=key)
+            state, timestep = episodes.step(state, action(t), key=jax.random.split(key, num_rows))
             return state, (timestep, state.task_index)
 
         _, (later, index) = jax.lax.scan(step, state, (jnp.arange(NUM_STEPS), jnp.stack(step_keys)))
@@ -160,9 +160,25 @@ def test_discrete_actions_are_observed_one_hot(discrete: Timestep):
 
 def test_the_previous_action_can_be_left_out():
     episodes = Episodes(Counting(), trial_steps=9, trials_per_episode=1, observe_action=False)
-    _, first = jax.eval_shape(lambda: episodes.reset(jnp.zeros(2, jnp.int32), key=jax.random.key(0)))
+    _, first = jax.eval_shape(lambda: episodes.reset(jnp.zeros(2, jnp.int32), key=jax.random.split(jax.random.key(0))))
     assert episodes.observation_size == 4 + 3
     assert first.observation.shape == (2, 4 + 3)
+
+
+def test_the_previous_reward_can_be_left_out():
+    counting = Counting(tasks=("task",), terminates_at=(3,))
+    with_reward, without = (
+        Episodes(counting, trial_steps=9, trials_per_episode=2, observe_reward=observe) for observe in (True, False)
+    )
+    assert with_reward.observation_size == without.observation_size + 1
+
+    def seen(episodes):
+        state, _ = episodes.reset(jnp.zeros(1, jnp.int32), key=jax.random.split(jax.random.key(0), 1))
+        return episodes.step(state, jnp.ones((1, 1)), key=jax.random.split(jax.random.key(1), 1))[1].observation[0]
+
+    full = jit(lambda: seen(with_reward))()
+    assert full[4] == 1  # the reward of a trial's first step
+    np.testing.assert_array_equal(jit(lambda: seen(without))(), np.delete(full, 4))
 
 
 def test_staggered_rows_start_in_different_trials_of_their_first_episode():
@@ -170,10 +186,10 @@ def test_staggered_rows_start_in_different_trials_of_their_first_episode():
     num_rows = 4
 
     def run(key):
-        state, first = episodes.reset(jnp.zeros(num_rows, jnp.int32), key=key)
+        state, first = episodes.reset(jnp.zeros(num_rows, jnp.int32), key=jax.random.split(key, num_rows))
 
         def step(state, key):
-            return episodes.step(state, jnp.zeros((num_rows, 1)), key=key)
+            return episodes.step(state, jnp.zeros((num_rows, 1)), key=jax.random.split(key, num_rows))
 
         return first, jax.lax.scan(step, state, jax.random.split(key, 7))[1]
 

@@ -120,7 +120,7 @@ def learner(
     trials_per_episode: int = 1,
     num_updates: int = 1,
 ) -> OnPolicy:
-    """A learner with a small policy. Previous actions are not observed: one could carry the cue in memory's place."""
+    """A learner with a small policy. Previous actions are not observed: they could carry the cue in memory's place."""
     episodes = Episodes(environment, trial_steps, trials_per_episode, observe_action=False)
     environments = Environments((episodes,), num_rows)
     policy = PolicySpec(encoder=(), heads=()).build(model, environments.action_space)

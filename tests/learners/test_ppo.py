@@ -216,7 +216,7 @@ def test_trial_statistics_by_hand():
         truncated=jnp.asarray(truncated),
         terminated=jnp.asarray(ended & ~truncated),
     )
-    statistics = LEARNER.trial_statistics(Trajectory(*trajectory))
+    statistics = LEARNER.trial_statistics(batch._replace(trajectory=Trajectory(*trajectory)))
     np.testing.assert_array_equal(statistics["trial_return_sum"], [[12, 0], [0, -2], [0, 0]])
     np.testing.assert_array_equal(statistics["trial_count"], [[2, 0], [0, 1], [0, 0]])
 

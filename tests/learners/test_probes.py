@@ -45,7 +45,7 @@ def values() -> dict[str, np.ndarray]:
     @jit
     def first_and_second(key):
         environment, first = ppo.environments.reset(key=key)
-        _, second = ppo.environments.step(environment, jnp.zeros(12, jnp.int32), key=key)
+        _, second = ppo.environments.step(environment, jnp.zeros(12, jnp.int32), key=jax.random.split(key, 12))
         seen = jnp.stack([first.observation, second.observation])
         return ppo.policy.apply(state.params, (), seen, jnp.zeros((2, 12), bool))[2]
 

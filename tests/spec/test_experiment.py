@@ -50,7 +50,7 @@ def test_every_shipped_experiment_builds_at_every_scale_with_every_model(name: s
     )
     (_, distribution, value), _ = shapes
     space = learner.environments.action_space
-    assert distribution.mode().shape == (*rows.shape, *((space.size,) if isinstance(space, Continuous) else ()))
+    assert distribution.mode().shape == (*rows.shape, *([space.size] if isinstance(space, Continuous) else []))
     assert value.shape == rows.shape
 
 
@@ -94,13 +94,13 @@ models:
   s5: {kind: s5, width: 8}
   mlp: {kind: mlp, width: 16}
   gru: {kind: gru}
-num_rows: 8
+num_rows: 16
 total_env_steps: 5e6
 learner: {kind: ppo, learning_rate: 1e-4}
 default_model: mlp
 default_scale: large
 scales:
-  small: {num_rows: 4, models: {mlp: {width: 4}}, learner: {rollout_steps: 16}}
+  small: {num_rows: 8, models: {mlp: {width: 4}}, learner: {rollout_steps: 16}}
   large:
 """
 
@@ -115,7 +115,7 @@ def path(tmp_path: Path) -> str:
 def test_the_defaults_are_the_files(path: str):
     spec = load_experiment(path)
     assert (spec.name, spec.scale, spec.model_name) == ("mine", "large", "mlp")
-    assert (spec.model, spec.num_rows, spec.total_env_steps) == (MLPSpec(width=16), 8, 5_000_000)
+    assert (spec.model, spec.num_rows, spec.total_env_steps) == (MLPSpec(width=16), 16, 5_000_000)
     assert spec.learner == PPOSpec(learning_rate=1e-4)
 
 
@@ -128,7 +128,7 @@ def test_without_defaults_the_first_scale_and_model_are_taken(tmp_path: Path):
 
 def test_a_scale_changes_the_file(path: str):
     spec = load_experiment(path, scale="small")
-    assert (spec.num_rows, spec.model, spec.learner.rollout_steps) == (4, MLPSpec(width=4), 16)
+    assert (spec.num_rows, spec.model, spec.learner.rollout_steps) == (8, MLPSpec(width=4), 16)
     assert spec.learner.learning_rate == 1e-4
 
 
@@ -188,10 +188,10 @@ def test_the_models_are_listed_in_the_files_order(path: str):
 
 
 def test_the_budget_is_rounded_up_to_whole_chunks(path: str):
-    overrides = ["learner.rollout_steps=10", "num_rows=4", "updates_per_chunk=5", "total_env_steps=201"]
+    overrides = ["learner.rollout_steps=10", "num_rows=8", "updates_per_chunk=5", "total_env_steps=401"]
     spec = load_experiment(path, overrides=overrides)
-    assert (spec.env_steps_per_update, spec.num_chunks, spec.num_updates) == (40, 2, 10)
-    assert load_experiment(path, overrides=[*overrides[:-1], "total_env_steps=200"]).num_updates == 5
+    assert (spec.env_steps_per_update, spec.num_chunks, spec.num_updates) == (80, 2, 10)
+    assert load_experiment(path, overrides=[*overrides[:-1], "total_env_steps=400"]).num_updates == 5
 
 
 def test_a_run_goes_where_nothing_else_of_it_goes(path: str):
@@ -249,12 +249,13 @@ def keys(spec: type) -> str:
         ),
         (
             "learner.num_minibatches=3",
-            "learner.num_minibatches: got 3; expected a divisor of num_rows = 8; minibatches are sets of whole rows",
+            "learner.num_minibatches: got 3; expected a divisor of 8, the rows of each task; "
+            "minibatches are sets of whole rows, as many of every task",
         ),
         (
             "specialist.num_rows=6",
-            "specialist.learner.num_minibatches: got 4; expected a divisor of num_rows = 6; "
-            "minibatches are sets of whole rows",
+            "specialist.learner.num_minibatches: got 4; expected a divisor of 6, the rows of each task; "
+            "minibatches are sets of whole rows, as many of every task",
         ),
         ("num_rows=2.5", "num_rows: got 2.5; expected an integer"),
         ("num_rows=many", "num_rows: got 'many'; expected an integer"),
@@ -326,7 +327,6 @@ def test_several_mistakes_are_told_at_once(path: str):
         "num_seeds: got 0; expected at least 1",
         "seed: got -1; expected at least 0",
         "num_rows: got 7; expected a multiple of the 2 training tasks",
-        "learner.num_minibatches: got 4; expected a divisor of num_rows = 7; minibatches are sets of whole rows",
     ]
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.stages import Compiled
 
+from icrl.commands.devices import choose_mesh
 from icrl.commands.evaluate import evaluate_run, show_evaluation
 from icrl.commands.progress import Progress
 from icrl.errors import MachineError
-from icrl.learners.on_policy import LearnerState, OnPolicy
-from icrl.learners.seeds import over_seeds
+from icrl.learners.devices import SharedLearner
+from icrl.learners.on_policy import LearnerState
 from icrl.runs import compilation_cache
 from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import CHECKPOINTS, RunDirectory
@@ -38,6 +38,7 @@ def train(
     num_seeds: int | None = None,
     scale: str | None = None,
     point: str | None = None,
+    devices: str | None = None,
     out: Path | None = None,
     wandb: str | None = None,
     overrides: Sequence[str] = (),
@@ -60,11 +61,12 @@ def train(
         num_seeds=num_seeds,
         wandb=wandb,
     )
+    mesh = choose_mesh(experiment, devices)
     compilation_cache.enable()
-    learner = experiment.build()
+    learner = SharedLearner(experiment.build(), mesh)
     directory = out or experiment.default_directory
     with RunDirectory.open(directory, _identity(experiment), ["icrl", *sys.argv[1:]]) as run:
-        run.update_manifest(devices=[str(device) for device in jax.devices()])
+        run.update_manifest(devices=[str(device) for device in mesh.devices.flat])
         trackers = [_tracker(run, experiment, seed) for seed in experiment.seeds]
         try:
             with Interruption() as stop:
@@ -82,7 +84,7 @@ class Training:
     def __init__(
         self,
         spec: ExperimentSpec,
-        learner: OnPolicy,
+        learner: SharedLearner,
         run: RunDirectory,
         trackers: Sequence[Tracker],
         clock: Callable[[], float] = time.monotonic,
@@ -93,8 +95,7 @@ class Training:
     def run(self, stop: Interruption) -> None:
         """Trains to the end of the budget, from the newest checkpoint if there is one."""
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in self.spec.seeds])
-        init = jax.jit(over_seeds(self.learner.init))
-        template = jax.eval_shape(init, keys)
+        template = jax.eval_shape(self.learner.init, keys)
         restored = self.checkpoints.restore(template)
         update, state = restored or (0, None)
         self.directory.rewind_metrics(update)
@@ -102,16 +103,15 @@ class Training:
 
         total = self.spec.num_updates
         with Progress(total * self.spec.env_steps_per_update, update * self.spec.env_steps_per_update) as progress:
-            progress.say(_plan(self.spec, self.learner, template, self.directory.path, update))
+            progress.say(_plan(self.spec, self.learner.mesh, template, self.directory.path, update))
             if update >= total:
                 return
             progress.say("compiling (a later start of the same spec finds the result in the cache)")
-            run_chunk = jax.jit(
-                over_seeds(partial(_chunk, self.learner, self.spec.updates_per_chunk)), donate_argnums=0
-            )
-            run_chunk = run_chunk.lower(template).compile()
+            init = jax.jit(self.learner.init, out_shardings=self.learner.sharding)
+            state = init(keys) if state is None else jax.device_put(state, self.learner.sharding)
+            run_chunk = jax.jit(partial(self.learner.updates, self.spec.updates_per_chunk), donate_argnums=0)
+            run_chunk = run_chunk.lower(state).compile()
             self.directory.update_manifest(train_memory_bytes=memory_bytes(run_chunk))
-            state = init(keys) if state is None else state
 
             started = saved = self.clock()
             progress.begin()
@@ -167,22 +167,12 @@ class Training:
                 "update": update,
                 "seconds": round(seconds, 3),
                 "seed": seed,
-                **_returns(sums, counts, self.learner.environments.tasks),
+                **_returns(sums, counts, self.learner.learner.environments.tasks),
                 **{
                     name: float(values.max() if name.endswith("error") else values.mean())
                     for name, values in of_seed.items()
                 },
             }
-
-
-def _chunk(learner: OnPolicy, num_updates: int, state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
-    """Several updates, and their metrics ``[num_updates, ...]``."""
-
-    def update(state: LearnerState, _: None) -> tuple[LearnerState, dict[str, jax.Array]]:
-        state, metrics = learner.update(state)
-        return state, metrics | {"parameter_norm": optax.tree.norm(state.params)}
-
-    return jax.lax.scan(update, state, length=num_updates)
 
 
 def _returns(sums: np.ndarray, counts: np.ndarray, tasks: Sequence[str]) -> dict[str, float]:
@@ -221,7 +211,7 @@ def _tracker(run: RunDirectory, spec: ExperimentSpec, seed: int) -> Tracker:
     )
 
 
-def _plan(spec: ExperimentSpec, learner: OnPolicy, template: LearnerState, path: Path, update: int) -> str:
+def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState, path: Path, update: int) -> str:
     """What is about to happen, for the user to check."""
     num_parameters = count_parameters(template.params) // spec.num_seeds
     projection = spec.environment.projection
@@ -239,7 +229,7 @@ def _plan(spec: ExperimentSpec, learner: OnPolicy, template: LearnerState, path:
         "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.longest_trial} steps",
         "budget": f"{spec.num_updates * spec.env_steps_per_update:,} env steps per seed in {spec.num_updates} updates "
         f"of {spec.num_rows} rows x {spec.learner.rollout_steps} steps",
-        "device": ", ".join(sorted({device.device_kind for device in jax.devices()})),
+        "devices": f"{mesh.size} x {mesh.devices.flat[0].device_kind}",
         "results": str(path),
     }
     if update:

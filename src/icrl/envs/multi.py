@@ -15,7 +15,7 @@ import numpy as np
 from icrl.envs.spaces import Space
 from icrl.envs.trial import Episodes, EpisodeState
 from icrl.errors import UserError
-from icrl.types import Key, Timestep
+from icrl.types import Key, Timestep, keys_of_rows
 
 
 @dataclass(frozen=True)
@@ -70,27 +70,23 @@ class Environments:
     def reset(self, *, key: Key) -> tuple[tuple[EpisodeState, ...], Timestep]:
         """Starts an episode on every row."""
         rows_each = self.num_rows // len(self.tasks)
-        started = [
-            member.reset(jnp.repeat(jnp.arange(len(member.tasks)), rows_each), key=member_key)
-            for member, member_key in zip(self.members, jax.random.split(key, len(self.members)), strict=True)
-        ]
+        key_B = keys_of_rows(key, jnp.arange(self.num_rows))
+        started, first = [], 0
+        for member in self.members:
+            task_index = jnp.repeat(jnp.arange(len(member.tasks)), rows_each)
+            started.append(member.reset(task_index, key=key_B[first : first + len(task_index)]))
+            first += len(task_index)
         return tuple(state for state, _ in started), _join([timestep for _, timestep in started])
 
     def step(
         self, states: tuple[EpisodeState, ...], action: jax.Array, *, key: Key
     ) -> tuple[tuple[EpisodeState, ...], Timestep]:
-        """Takes ``action`` ``[B, ...]`` on every row."""
-        bounds = np.cumsum([state.step.shape[0] for state in states])[:-1]
-        stepped = [
-            member.step(state, member_action, key=member_key)
-            for member, state, member_action, member_key in zip(
-                self.members,
-                states,
-                jnp.split(action, bounds),
-                jax.random.split(key, len(self.members)),
-                strict=True,
-            )
-        ]
+        """Takes ``action`` ``[B, ...]`` on every row; ``key`` is ``[B]``."""
+        stepped, first = [], 0
+        for member, state in zip(self.members, states, strict=True):
+            rows = slice(first, first + state.step.shape[0])
+            stepped.append(member.step(state, action[rows], key=key[rows]))
+            first = rows.stop
         return tuple(state for state, _ in stepped), _join([timestep for _, timestep in stepped])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from icrl.envs import brax_suite, memory_length, stateless_cartpole
+from icrl.envs import brax_suite, memory_length, popgym, stateless_cartpole
 from icrl.envs.environment import Environment
 from icrl.envs.multi import Environments
 from icrl.envs.projection import ProjectionSpec
@@ -18,6 +18,7 @@ SUITES: dict[str, tuple[Sequence[str], Callable[[Sequence[str]], Sequence[Enviro
     "brax": (tuple(brax_suite.TASKS), brax_suite.bodies),
     "bsuite": (tuple(memory_length.TASKS), memory_length.environments),
     "cartpole": (stateless_cartpole.TASKS, stateless_cartpole.environments),
+    "popgym": (tuple(popgym.TASKS), popgym.environments),
 }
 """Per suite: the names of its tasks, and what builds environments for some of them."""
 
@@ -30,7 +31,7 @@ class TaskSetSpec:
     """Tasks the agent learns on; every one gets the same number of rows."""
     held_out: tuple[str, ...] = ()
     """Tasks it meets in evaluation only."""
-    suite: Literal["brax", "bsuite", "cartpole"] = "brax"
+    suite: Literal["brax", "bsuite", "cartpole", "popgym"] = "brax"
     trial_steps: int | None = 64
     """Time limit of a trial, in env steps; null where the environments end trials by themselves."""
     trials_per_episode: int = 4

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from icrl.envs.environment import Environment
 from icrl.envs.spaces import Continuous, Space
-from icrl.types import Key, PyTree, Timestep, select_rows
+from icrl.types import Key, PyTree, Timestep, select_rows, split_keys
 
 
 class EpisodeState(NamedTuple):
@@ -31,7 +31,7 @@ class Episodes:
     """Batched episodes over one environment.
 
     The agent's observation is ``[x, previous reward, trial start, episode start, previous action]``: the reward and
-    the flags as in the paper (its done flag, split in two), reward and action optional. Previous reward and action
+    the flags as in the paper (its done flag, split in two); reward and action are optional. Previous reward and action
     survive a trial's start, since they belong to the same context, and are zero at an episode's start.
     """
 
@@ -59,11 +59,12 @@ class Episodes:
     @property
     def observation_size(self) -> int:
         """Length of the vector the agent sees."""
-        features = self.observe_reward + 2 + self.observe_action * self.action_space.size
-        return self.environment.observation_size + features
+        return (
+            self.environment.observation_size + self.observe_reward + 2 + self.observe_action * self.action_space.size
+        )
 
     def reset(self, task_index: jax.Array, *, key: Key) -> tuple[EpisodeState, Timestep]:
-        """Starts an episode on every row; ``task_index`` ``[B]`` binds rows to tasks for good."""
+        """Starts an episode on every row; ``task_index`` ``[B]`` binds rows to tasks for good, ``key`` is ``[B]``."""
         batch = task_index.shape[0]
         task, environment, x = self._start_episode(task_index, key=key)
         zeros, false, true = jnp.zeros(batch), jnp.zeros(batch, bool), jnp.ones(batch, bool)
@@ -74,11 +75,14 @@ class Episodes:
         return state, Timestep(observation, true, true, zeros, false, false, observation, trial, zeros)
 
     def step(self, state: EpisodeState, action: jax.Array, *, key: Key) -> tuple[EpisodeState, Timestep]:
-        """Takes ``action`` ``[B, A]`` (discrete: ``[B]``) on every row, and resets the rows whose trial it ended."""
+        """Takes ``action`` ``[B, A]`` (discrete: ``[B]``) on every row, and resets the rows whose trial it ended.
+
+        Like ``action``, ``key`` has one entry a row, ``[B]``.
+        """
         batch = state.step.shape[0]
-        step_key, restart_key = jax.random.split(key)
+        step_key, restart_key = split_keys(key)
         environment, after = jax.vmap(lambda *row, key: self.environment.step(*row, key=key))(
-            state.task, state.environment, action, key=jax.random.split(step_key, batch)
+            state.task, state.environment, action, key=step_key
         )
         step = state.step + 1
         truncated = (step >= self.trial_steps) & ~after.terminated | after.truncated
@@ -122,14 +126,15 @@ class Episodes:
         return state, timestep
 
     def _start_episode(self, task_index: jax.Array, *, key: Key) -> tuple[PyTree, PyTree, jax.Array]:
-        task_key, reset_key = jax.random.split(key)
-        task = jax.vmap(lambda index, key: self.environment.sample_task(index, key=key))(
-            task_index, jax.random.split(task_key, task_index.shape[0])
-        )
-        return task, *self._start_trial(task, task_index.shape[0], key=reset_key)
+        task_key, trial_key = split_keys(key)
+        task = self._draw_task(task_index, key=task_key)
+        return task, *self._start_trial(task, key=trial_key)
 
-    def _start_trial(self, task: PyTree, batch: int, *, key: Key) -> tuple[PyTree, jax.Array]:
-        return jax.vmap(lambda task, key: self.environment.reset(task, key=key))(task, jax.random.split(key, batch))
+    def _draw_task(self, task_index: jax.Array, *, key: Key) -> PyTree:
+        return jax.vmap(lambda index, key: self.environment.sample_task(index, key=key))(task_index, key)
+
+    def _start_trial(self, task: PyTree, *, key: Key) -> tuple[PyTree, jax.Array]:
+        return jax.vmap(lambda task, key: self.environment.reset(task, key=key))(task, key)
 
     def _restart(
         self,
@@ -141,13 +146,13 @@ class Episodes:
         *,
         key: Key,
     ) -> tuple[PyTree, PyTree, jax.Array]:
-        task_key, trial_key = jax.random.split(key)
+        task_key, trial_key = split_keys(key)
         task = jax.lax.cond(
             jnp.any(episode_end),
-            lambda: select_rows(episode_end, self._start_episode(state.task_index, key=task_key)[0], state.task),
+            lambda: select_rows(episode_end, self._draw_task(state.task_index, key=task_key), state.task),
             lambda: state.task,
         )
-        fresh = self._start_trial(task, trial_end.shape[0], key=trial_key)
+        fresh = self._start_trial(task, key=trial_key)
         return task, *select_rows(trial_end, fresh, (environment, x))
 
     def _observe(self, x, reward, trial_start, episode_start, action_features) -> jax.Array:

@@ -49,7 +49,7 @@ class A2C(OnPolicy):
     ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
         """One gradient step on all rows; nothing is drawn."""
         del key
-        gradients, metrics = jax.grad(self.loss, has_aux=True)(params, batch)
+        gradients, metrics = self._average(jax.grad(self.loss, has_aux=True)(params, batch))
         updates, optimizer = self._optimizer.update(gradients, optimizer)
         return optax.apply_updates(params, updates), optimizer, metrics | {"gradient_norm": optax.tree.norm(gradients)}
 

@@ -1,7 +1,12 @@
 """Loss terms and diagnostics of the policy-gradient learners. All give scalars: means over ``[T, B]``."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+
+Average = Callable[[jax.Array], jax.Array]
+"""Averages over the devices that hold equal shares of a batch; on one device, the identity."""
 
 
 def policy_gradient(log_prob: jax.Array, advantage: jax.Array) -> jax.Array:
@@ -32,17 +37,21 @@ def clip_fraction(log_ratio: jax.Array, clip: float) -> jax.Array:
     return jnp.mean(jnp.abs(jnp.expm1(log_ratio)) > clip)
 
 
-def explained_variance(value: jax.Array, target: jax.Array) -> jax.Array:
+def explained_variance(value: jax.Array, target: jax.Array, average: Average = lambda x: x) -> jax.Array:
     """``1 - Var(target - value) / Var(target)``: 1 is perfect, 0 no better than a constant."""
-    return 1 - jnp.var(target - value) / jnp.maximum(jnp.var(target), 1e-12)
+
+    def variance(x):
+        return average(jnp.mean(jnp.square(x - average(jnp.mean(x)))))
+
+    return 1 - variance(target - value) / jnp.maximum(variance(target), 1e-12)
 
 
-def standardize_groups(x_TB: jax.Array, num_groups: int) -> jax.Array:
+def standardize_groups(x_TB: jax.Array, num_groups: int, average: Average = lambda x: x) -> jax.Array:
     """Zero mean and unit standard deviation within each of ``num_groups`` equal blocks of rows.
 
     With a group per task, tasks whose returns vary little learn as fast as those whose returns vary much.
     """
     x_TGR = x_TB.reshape(x_TB.shape[0], num_groups, -1)
-    mean = jnp.mean(x_TGR, axis=(0, 2), keepdims=True)
-    std = jnp.std(x_TGR, axis=(0, 2), keepdims=True)
-    return ((x_TGR - mean) / (std + 1e-8)).reshape(x_TB.shape)
+    centred_TGR = x_TGR - average(jnp.mean(x_TGR, axis=(0, 2), keepdims=True))
+    variance = average(jnp.mean(jnp.square(centred_TGR), axis=(0, 2), keepdims=True))
+    return (centred_TGR / (jnp.sqrt(variance) + 1e-8)).reshape(x_TB.shape)

@@ -5,6 +5,7 @@ at the rollout's start, and the replay computes exactly what acting computed.
 """
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
 from icrl.errors import SpecError
 from icrl.learners import losses
@@ -37,6 +39,11 @@ class OnPolicySpec:
     """Factor on rewards inside the learner; ``1 - discount`` brings values to the scale of one step's reward."""
     standardize_advantages: bool = True
     """Bring advantages to zero mean and unit standard deviation, over the rollout and task by task."""
+
+    @property
+    def row_groups(self) -> int:
+        """Parts of equal size into which a learner divides the rows of every task."""
+        return 1
 
     def __post_init__(self) -> None:
         if self.rollout_steps < 1:
@@ -65,6 +72,7 @@ class LearnerState(NamedTuple):
 class Batch(NamedTuple):
     """What an update learns from: a trajectory, the memory it starts from, and its targets."""
 
+    row: jax.Array  # [B] int32, as in `Carry`
     trajectory: Trajectory  # [T, B, ...]
     memory: PyTree  # [B, ...]
     advantage: jax.Array  # [T, B]
@@ -75,7 +83,9 @@ class Batch(NamedTuple):
 class OnPolicy(abc.ABC):
     """A learner: `init` gives a state, `update` maps a state to the next and its metrics. Both can be jitted.
 
-    A final class adds the optimizer and how one batch is learned from.
+    A final class adds the optimizer and how one batch is learned from. `update` takes the number of rows from the
+    state, so several devices may each update their own share of every task's rows, under one ``axis``; averages and
+    gradients are then taken over all of them.
     """
 
     spec: OnPolicySpec
@@ -83,6 +93,8 @@ class OnPolicy(abc.ABC):
     environments: Environments
     num_updates: int
     """Length of the run, for annealing."""
+    axis: str | None = None
+    """The mapped axis of devices that share the batch, if there is one."""
 
     def init(self, key: Key) -> LearnerState:
         """A fresh agent in freshly reset environments; ``key`` is raw key data, as from ``jax.random.PRNGKey``."""
@@ -90,7 +102,7 @@ class OnPolicy(abc.ABC):
         environment, timestep = self.environments.reset(key=environment_key)
         memory = self.policy.initial_memory(self.environments.num_rows)
         params = self.policy.init(params_key, memory, timestep.observation[None], timestep.episode_start[None])
-        carry = Carry(environment, timestep, memory)
+        carry = Carry(jnp.arange(self.environments.num_rows), environment, timestep, memory)
         return LearnerState(params, self._optimizer.init(params), carry, run_key, jnp.int32(0))
 
     def update(self, state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
@@ -98,7 +110,7 @@ class OnPolicy(abc.ABC):
         rollout_key, learn_key = jax.random.split(jax.random.fold_in(state.key, state.update))
         carry, batch = self.collect(state.params, state.carry, key=rollout_key)
         params, optimizer, metrics = self.learn(state.params, state.optimizer, batch, key=learn_key)
-        metrics |= self.trial_statistics(batch.trajectory)
+        metrics |= self.trial_statistics(batch)
         return LearnerState(params, optimizer, carry, state.key, state.update + 1), metrics
 
     def collect(self, params: PyTree, carry: Carry, *, key: Key) -> tuple[Carry, Batch]:
@@ -106,12 +118,12 @@ class OnPolicy(abc.ABC):
         spec = self.spec
 
         def act(memory, observation, episode_start, key):
-            memory, distribution, value = self.policy.run(params, memory, observation[None], episode_start[None])
-            action = distribution.sample(key=key)
-            return memory, action[0], distribution.log_prob(action)[0], value[0]
+            memory, distribution, value = self.policy.act(params, memory, observation, episode_start)
+            action = sample_rows(distribution, key=key)
+            return memory, action, distribution.log_prob(action), value
 
         after, trajectory = rollout(act, self.environments, carry, spec.rollout_steps, key=key)
-        last_value = act(after.memory, after.timestep.observation, after.timestep.episode_start, key)[3]
+        last_value = self.policy.act(params, after.memory, after.timestep.observation, after.timestep.episode_start)[2]
         following = next_values(trajectory.value, last_value, trajectory.episode_end, trajectory.bootstrap)
         advantage = generalized_advantage(
             spec.reward_scale * trajectory.reward,
@@ -123,8 +135,8 @@ class OnPolicy(abc.ABC):
         )
         target = advantage + trajectory.value
         if spec.standardize_advantages:
-            advantage = losses.standardize_groups(advantage, len(self.environments.tasks))
-        return after, Batch(trajectory, carry.memory, advantage, target)
+            advantage = losses.standardize_groups(advantage, len(self.environments.tasks), self._average)
+        return after, Batch(carry.row, trajectory, carry.memory, advantage, target)
 
     @abc.abstractmethod
     def learn(
@@ -137,14 +149,23 @@ class OnPolicy(abc.ABC):
     def _optimizer(self) -> optax.GradientTransformation:
         """What turns gradients into steps."""
 
-    def trial_statistics(self, trajectory: Trajectory) -> dict[str, jax.Array]:
+    def trial_statistics(self, batch: Batch) -> dict[str, jax.Array]:
         """Sums and counts of the returns of the trials that ended, ``[tasks, trials]``; means are taken outside."""
+        trajectory = batch.trajectory
         num_tasks = len(self.environments.tasks)
         num_trials = self.environments.trials_per_episode
         ended = trajectory.terminated | trajectory.truncated
-        place = self.environments.row_task * num_trials + trajectory.trial
+        row_task = batch.row // (self.environments.num_rows // num_tasks)
+        place = row_task * num_trials + trajectory.trial
         zeros = jnp.zeros(num_tasks * num_trials)
         sums = zeros.at[place].add(jnp.where(ended, trajectory.trial_return, 0.0))
         counts = zeros.at[place].add(ended.astype(jnp.float32))
         shape = (num_tasks, num_trials)
-        return {"trial_return_sum": sums.reshape(shape), "trial_count": counts.reshape(shape)}
+        statistics = {"trial_return_sum": sums.reshape(shape), "trial_count": counts.reshape(shape)}
+        return self._over_devices(jax.lax.psum, statistics)
+
+    def _average(self, tree: PyTree) -> PyTree:
+        return self._over_devices(jax.lax.pmean, tree)
+
+    def _over_devices(self, reduce: Callable[[PyTree, str], PyTree], tree: PyTree) -> PyTree:
+        return tree if self.axis is None else reduce(tree, self.axis)

@@ -17,7 +17,7 @@ from icrl.errors import SpecError
 from icrl.learners import losses
 from icrl.learners.on_policy import Batch, OnPolicy, OnPolicySpec
 from icrl.policy import Policy
-from icrl.types import Key, PyTree
+from icrl.types import Key, PyTree, keys_of_rows
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,18 @@ class PPOSpec(OnPolicySpec):
     kind: Literal["ppo"] = "ppo"
     num_epochs: int = 4
     num_minibatches: int = 4
-    """Row groups per epoch; must divide the number of rows."""
+    """Row groups per epoch; must divide the number of rows of a task (and of a device's share of them)."""
     anneal_learning_rate: bool = False
     """Decay the learning rate linearly to zero over the run."""
     clip: float = 0.2
     clip_value: bool = False
     """Also clip the value loss, by ``clip``."""
     max_gradient_norm: float = 0.5
+
+    @property
+    def row_groups(self) -> int:
+        """The minibatches."""
+        return self.num_minibatches
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,24 +64,25 @@ class PPO(OnPolicy):
         self, params: PyTree, optimizer: PyTree, batch: Batch, *, key: Key
     ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
         """Several epochs of minibatch gradient steps; metrics are means over them all."""
-        num_rows, num_minibatches = self.environments.num_rows, self.spec.num_minibatches
 
         def gradient_step(carry, rows):
             params, optimizer = carry
             gradients, metrics = jax.grad(self.loss, has_aux=True)(params, take_rows(batch, rows))
+            gradients = self._average(gradients)
             updates, optimizer = self._optimizer.update(gradients, optimizer)
             metrics["gradient_norm"] = optax.tree.norm(gradients)
             return (optax.apply_updates(params, updates), optimizer), metrics
 
-        def shuffled(key):
-            return jax.random.permutation(key, num_rows).reshape(num_minibatches, -1)
+        def epoch(carry, key):
+            return jax.lax.scan(gradient_step, carry, draw_minibatches(batch.row, self.spec.num_minibatches, key=key))
 
-        rows = jax.vmap(shuffled)(jax.random.split(key, self.spec.num_epochs)).reshape(-1, num_rows // num_minibatches)
-        (params, optimizer), metrics = jax.lax.scan(gradient_step, (params, optimizer), rows)
-        first = metrics.pop("ratio_error")[0]
-        metrics = jax.tree.map(jnp.mean, metrics) | {
+        (params, optimizer), metrics = jax.lax.scan(
+            epoch, (params, optimizer), jax.random.split(key, self.spec.num_epochs)
+        )
+        first = self._over_devices(jax.lax.pmax, metrics.pop("ratio_error")[0, 0])
+        metrics = self._average(jax.tree.map(jnp.mean, metrics)) | {
             "first_ratio_error": first,
-            "explained_variance": losses.explained_variance(batch.trajectory.value, batch.target),
+            "explained_variance": losses.explained_variance(batch.trajectory.value, batch.target, self._average),
         }
         return params, optimizer, metrics
 
@@ -110,8 +116,25 @@ class PPO(OnPolicy):
         return optax.chain(optax.clip_by_global_norm(spec.max_gradient_norm), optax.adam(rate, eps=1e-5))
 
 
+def draw_minibatches(row_B: jax.Array, num_minibatches: int, *, key: Key) -> jax.Array:
+    """Positions of the rows of every minibatch, ``[M, B / M]``.
+
+    Every run of M consecutive rows gives one row to each minibatch, at random. So each minibatch holds equally many
+    rows of every task, and a device that holds whole runs draws its part without knowing of the others.
+    """
+    run_key = keys_of_rows(key, row_B[::num_minibatches])
+    runs = jnp.arange(len(row_B)).reshape(-1, num_minibatches)
+    return jax.vmap(jax.random.permutation)(run_key, runs).T
+
+
 def take_rows(batch: Batch, rows: jax.Array) -> Batch:
     """The minibatch of some rows, for all T steps."""
     by_time = lambda tree: jax.tree.map(lambda x: x[:, rows], tree)  # noqa: E731
-    memory = jax.tree.map(lambda x: x[rows], batch.memory)
-    return Batch(by_time(batch.trajectory), memory, by_time(batch.advantage), by_time(batch.target))
+    by_row = lambda tree: jax.tree.map(lambda x: x[rows], tree)  # noqa: E731
+    return Batch(
+        by_row(batch.row),
+        by_time(batch.trajectory),
+        by_row(batch.memory),
+        by_time(batch.advantage),
+        by_time(batch.target),
+    )

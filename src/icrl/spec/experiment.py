@@ -61,15 +61,15 @@ class SpecialistSpec:
             raise SpecError([problem])
 
 
-def indivisible_rows(num_rows: int, learner: LearnerSpec) -> Problem | None:
+def indivisible_rows(rows_per_task: int, learner: LearnerSpec) -> Problem | None:
     """The problem of rows that minibatches cannot share equally."""
-    if not isinstance(learner, PPOSpec) or num_rows % learner.num_minibatches == 0:
+    if rows_per_task % learner.row_groups == 0:
         return None
     return Problem(
         "learner.num_minibatches",
-        show(learner.num_minibatches),
-        f"a divisor of num_rows = {num_rows}",
-        "minibatches are sets of whole rows",
+        show(learner.row_groups),
+        f"a divisor of {rows_per_task}, the rows of each task",
+        "minibatches are sets of whole rows, as many of every task",
     )
 
 
@@ -128,10 +128,15 @@ class ExperimentSpec:
         num_tasks = len(self.environment.train)
         if self.num_rows % num_tasks:
             problems.append(Problem("num_rows", show(self.num_rows), f"a multiple of the {num_tasks} training tasks"))
-        if problem := indivisible_rows(self.num_rows, self.learner):
+        elif problem := indivisible_rows(self.rows_per_task, self.learner):
             problems.append(problem)
         if problems:
             raise SpecError(problems)
+
+    @property
+    def rows_per_task(self) -> int:
+        """Rows bound to each training task, per seed."""
+        return self.num_rows // len(self.environment.train)
 
     @property
     def env_steps_per_update(self) -> int:

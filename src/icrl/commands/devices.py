@@ -1,0 +1,41 @@
+"""Which devices a run uses."""
+
+import os
+
+import jax
+
+from icrl.errors import UserError
+from icrl.spec.experiment import ExperimentSpec
+
+
+def choose_mesh(spec: ExperimentSpec, requested: str | None) -> jax.sharding.Mesh:
+    """The devices that will share the rows of a run: ``requested`` of them, or as many as can share equally.
+
+    A CPU counts as one device a core.
+
+    Raises:
+        UserError: fewer are there, or the rows cannot be shared equally.
+    """
+    _one_device_per_core()
+    available = jax.local_devices()
+    shares = spec.rows_per_task // spec.learner.row_groups
+    usable = [count for count in range(1, len(available) + 1) if shares % count == 0]
+    if requested in (None, "all"):
+        number = usable[-1]
+    elif requested.isdigit() and int(requested) in usable:
+        number = int(requested)
+    else:
+        raise UserError(
+            f"--devices: got {requested}; expected all or one of {', '.join(map(str, usable))}: there are "
+            f"{len(available)}, and {spec.rows_per_task} rows a task in {spec.learner.row_groups} minibatches "
+            "are to be shared equally"
+        )
+    return jax.make_mesh((number,), ("rows",), devices=available[:number])
+
+
+def _one_device_per_core() -> None:
+    """Has effect only before JAX's first computation, and on CPUs only."""
+    try:
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    except RuntimeError:
+        return

@@ -1,0 +1,89 @@
+"""Task sets: what a suite's environments look like to the agent, and which sets are refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from icrl.envs.projection import ProjectionSpec
+from icrl.envs.spaces import Continuous, Discrete
+from icrl.envs.suites import TaskSetSpec
+from icrl.errors import SpecError
+from tests.quick import jit
+
+
+def as_it_is(*train: str, **fields) -> TaskSetSpec:
+    """Tasks of popgym without projections and limits."""
+    defaults = {"suite": "popgym", "trial_steps": None, "trials_per_episode": 1, "projection": None}
+    return TaskSetSpec(train=train, **defaults | fields)
+
+
+def test_without_projections_the_agent_meets_the_environments_own_sizes():
+    environments = as_it_is("repeat_previous_hard").build(["repeat_previous_hard"], 2)
+    assert environments.action_space == Discrete(4)
+    assert environments.observation_size == 4 + 3 + 4  # suit; reward and flags; previous action
+    environments = as_it_is("stateless_pendulum_hard", observe_reward=False).build(["stateless_pendulum_hard"], 2)
+    assert environments.action_space == Continuous(1)
+    assert environments.observation_size == 2 + 2 + 1
+
+
+def test_without_a_limit_trials_last_as_long_as_the_environments_let_them():
+    spec = as_it_is("repeat_previous_easy", "repeat_previous_hard")
+    assert spec.longest_trial == 3 * 52 - 1
+    environments = spec.build(spec.train, 2)
+    assert [member.trial_steps for member in environments.members] == [51, 155]
+    assert environments.episode_steps == 155
+
+
+def test_a_limit_ends_trials_before_the_environments_do():
+    spec = as_it_is("repeat_previous_hard", trial_steps=10)
+    assert spec.longest_trial == spec.build(spec.train, 1).episode_steps == 10
+
+
+def test_projections_keep_the_limit_of_the_environment_within():
+    spec = as_it_is("stateless_pendulum_hard", projection=ProjectionSpec())
+    assert spec.longest_trial == spec.build(spec.train, 1).episode_steps == 100
+
+
+@pytest.mark.parametrize(
+    ("task", "length", "flag"),
+    [("repeat_first_easy", 51, "terminated"), ("stateless_pendulum_hard", 100, "truncated")],
+)
+def test_an_episode_ends_by_the_flag_of_its_environment(task: str, length: int, flag: str):
+    environments = as_it_is(task, observe_reward=False).build([task], 2)
+    actions = jnp.zeros((2, 1)) if task.startswith("stateless") else jnp.zeros(2, jnp.int32)
+
+    @jit
+    def run(key):
+        states, _ = environments.reset(key=key)
+        keys = jax.random.split(key, 2 * length)
+        return jax.lax.scan(
+            lambda states, key: environments.step(states, actions, key=jax.random.split(key)), states, keys
+        )[1]
+
+    steps = run(jax.random.key(0))
+    ends = np.arange(2 * length) % length == length - 1
+    for name in ("terminated", "truncated"):
+        np.testing.assert_array_equal(getattr(steps, name), np.tile(ends & (name == flag), (2, 1)).T)
+    np.testing.assert_array_equal(steps.episode_start, np.tile(ends, (2, 1)).T)
+    assert (np.abs(steps.trial_return) <= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"train": ("cartpole_balance",), "trial_steps": None},
+            "trial_steps: got null; expected at least 1; nothing else ends a trial of cartpole_balance",
+        ),
+        (
+            {"train": ("battleship_easy", "autoencode_easy"), "suite": "popgym", "projection": None},
+            "projection: got null; expected tasks with the same observation size and action space; as they are, they "
+            "differ: battleship_easy (2, Discrete(size=64)); autoencode_easy (6, Discrete(size=4))",
+        ),
+    ],
+)
+def test_a_set_that_no_agent_could_be_given_is_refused(fields: dict, message: str):
+    with pytest.raises(SpecError) as refusal:
+        TaskSetSpec(**fields)
+    assert str(refusal.value) == message
