@@ -64,7 +64,8 @@ def run_failing(commands: Commands, error: BaseException, *options: str) -> Resu
 def test_train_hands_over_every_argument(commands: Commands):
     done = run(
         "train", "a.yaml", "learner.learning_rate=1e-3", "--model", "gru", "--seed", "3", "--num-seeds", "2",
-        "--scale", "smoke", "--point", "64", "--devices", "2", "--out", "there", "--wandb", "disabled", "environment.train=[a,b]",
+        "--scale", "smoke", "--point", "64", "--devices", "2", "--out", "there", "--wandb", "disabled",
+        "environment.train=[a,b]",
     )  # fmt: skip
     assert done.exit_code == 0
     options = {
