@@ -17,7 +17,7 @@ from icrl.errors import Problem, SpecError, did_you_mean, show
 SUITES: dict[str, tuple[Sequence[str], Callable[[Sequence[str]], Sequence[Environment]]]] = {
     "brax": (tuple(brax_suite.TASKS), brax_suite.bodies),
     "bsuite": (tuple(memory_length.TASKS), memory_length.environments),
-    "cartpole": (stateless_cartpole.TASKS, stateless_cartpole.environments),
+    "cartpole": (tuple(stateless_cartpole.TASKS), stateless_cartpole.environments),
     "popgym": (tuple(popgym.TASKS), popgym.environments),
 }
 """Per suite: the names of its tasks, and what builds environments for some of them."""
