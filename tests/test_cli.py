@@ -64,7 +64,8 @@ def run_failing(commands: Commands, error: BaseException, *options: str) -> Resu
 def test_train_hands_over_every_argument(commands: Commands):
     done = run(
         "train", "a.yaml", "learner.learning_rate=1e-3", "--model", "gru", "--seed", "3", "--num-seeds", "2",
-        "--scale", "smoke", "--out", "there", "--wandb", "disabled", "environment.train=[a,b]",
+        "--scale", "smoke", "--point", "64", "--devices", "2", "--out", "there", "--wandb", "disabled",
+        "environment.train=[a,b]",
     )  # fmt: skip
     assert done.exit_code == 0
     options = {
@@ -72,6 +73,8 @@ def test_train_hands_over_every_argument(commands: Commands):
         "seed": 3,
         "num_seeds": 2,
         "scale": "smoke",
+        "point": "64",
+        "devices": "2",
         "out": Path("there"),
         "wandb": "disabled",
     }
@@ -81,12 +84,12 @@ def test_train_hands_over_every_argument(commands: Commands):
 
 def test_evaluate_hands_over_every_argument(commands: Commands):
     done = run(
-        "evaluate", "runs/s5", "--model", "s5", "--seed", "0", "--scale", "cpu", "--tasks", "held_out",
+        "evaluate", "runs/s5", "--model", "s5", "--seed", "0", "--scale", "cpu", "--point", "64", "--tasks", "held_out",
         "--episodes", "8", "--trials", "6", "--out", "there", "evaluation.sample_actions=false",
     )  # fmt: skip
     assert done.exit_code == 0
     options = {"model": "s5", "seed": 0, "scale": "cpu", "tasks": "held_out", "episodes": 8, "trials": 6}
-    rest = {"out": Path("there"), "overrides": ["evaluation.sample_actions=false"]}
+    rest = {"point": "64", "out": Path("there"), "overrides": ["evaluation.sample_actions=false"]}
     assert commands.calls == [(("runs/s5",), {**options, **rest})]
 
 
@@ -98,11 +101,11 @@ def test_references_hands_over_every_argument_that_it_takes(commands: Commands):
 
 
 def test_references_refuses_what_would_have_no_effect(commands: Commands):
-    options = ["--model", "s5", "--seed", "0", "--tasks", "all", "--episodes", "8", "--trials", "6"]
+    options = ["--model", "s5", "--seed", "0", "--point", "64", "--tasks", "all", "--episodes", "8", "--trials", "6"]
     done = run("evaluate", "a.yaml", "--references", *options)
     assert (done.exit_code, done.stdout, commands.calls) == (2, "", [])
     assert done.stderr == (
-        "icrl evaluate: --model, --seed, --tasks, --episodes, --trials: got a value; expected none, "
+        "icrl evaluate: --model, --seed, --point, --tasks, --episodes, --trials: got a value; expected none, "
         "since --references trains a specialist for every task\n"
     )
 
@@ -121,8 +124,8 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     for verb in VERBS:
         assert run(verb, *REQUIRED[verb]).exit_code == 0
     train, evaluate, benchmark, report = commands.calls
-    nothing = {"model": None, "seed": None, "scale": None, "out": None, "overrides": []}
-    assert train == (("some.yaml",), {**nothing, "num_seeds": None, "wandb": None})
+    nothing = {"model": None, "seed": None, "scale": None, "point": None, "out": None, "overrides": []}
+    assert train == (("some.yaml",), {**nothing, "num_seeds": None, "devices": None, "wandb": None})
     ask = {"tasks": "all", "episodes": None, "trials": None}
     assert evaluate == (("some.yaml",), {**nothing, **ask})
     assert benchmark == ((None,), {"seq_len": "sweep", "models": None, "out": None})

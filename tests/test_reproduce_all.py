@@ -18,7 +18,7 @@ shift 2
 echo "$*"
 case "$*" in *"$FAILING"*) exit "$EXIT_CODE" ;; esac
 if [ "$1" = train ]; then
-    run=results/runs/$(basename "$2" .yaml)/$6/$4/seed0
+    run=results/runs/$(basename "$2" .yaml)/$6/$4/$(echo "$7" | cut -d = -f 2)/seed0
     mkdir -p "$run" && echo "evaluated $4" >"$run/evaluation.json" && echo "trained $4" >"$run/metrics.jsonl"
 fi
 """
@@ -64,6 +64,21 @@ def test_what_training_found_is_recorded_where_the_report_reads_it(reproduce: Re
         "s5.json": "evaluated s5\n",
         "s5.metrics.jsonl": "trained s5\n",
     }
+
+
+def test_every_model_is_trained_and_recorded_at_every_point_of_a_grid(reproduce: Reproduce, tmp_path: Path):
+    grid = "models: {s5: {}, gru: {}}\ngrid: {4: {}}\nscales: {cpu: {grid: {8: {}}}, smoke: }\n"
+    (tmp_path / "experiments" / "a.yaml").write_text(grid)
+    done = reproduce()
+    points = [f"{command} --point={point}" for point in (4, 8) for command in (A_S5, A_GRU)]
+    assert done.stdout.splitlines() == [*points, B_S5, "report"]
+    records = tmp_path / "results" / "records" / "a" / "cpu"
+    names = [f"{model}-{point}" for model in ("gru", "s5") for point in (4, 8)]
+    assert sorted(path.stem for path in records.glob("*.json")) == names
+    assert reproduce("smoke").stdout.splitlines()[:3] == [
+        *(command.replace("--scale cpu", "--scale smoke") for command in points[:2]),
+        B_S5.replace("cpu", "smoke"),
+    ]
 
 
 def test_the_scale_is_passed_on(reproduce: Reproduce):

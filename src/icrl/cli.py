@@ -60,6 +60,9 @@ Overrides = Annotated[
 ]
 Model = Annotated[str | None, typer.Option(metavar="NAME", help="One of the spec's models.  [default: the spec's]")]
 Scale = Annotated[str | None, typer.Option(metavar="smoke|cpu|paper", help="Size of the experiment.  [default: cpu]")]
+Point = Annotated[
+    str | None, typer.Option(metavar="NAME", help="One of the spec's grid of runs.  [default: off the grid]")
+]
 Seed = Annotated[int | None, typer.Option(parser=_seed, metavar="N", help="Seed of every draw.  [default: the spec's]")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write.  [default: below results/]")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of a failure.")]
@@ -104,6 +107,7 @@ def train(
         typer.Option(parser=_count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"),
     ] = None,
     scale: Scale = None,
+    point: Point = None,
     devices: Annotated[
         str | None, typer.Option(metavar="N|all", help="Devices that share the rows; CPU cores count.  [default: all]")
     ] = None,
@@ -130,6 +134,7 @@ def train(
             seed=seed,
             num_seeds=num_seeds,
             scale=scale,
+            point=point,
             devices=devices,
             out=out,
             wandb=wandb,
@@ -150,6 +155,7 @@ def evaluate(
     model: Model = None,
     seed: Seed = None,
     scale: Scale = None,
+    point: Point = None,
     tasks: Annotated[
         Literal["train", "held_out", "all"] | None,
         typer.Option(help="Which tasks of the spec.  [default: all]", show_default=False),
@@ -183,7 +189,9 @@ def evaluate(
     """
     with _command("evaluate", verbose):
         if references:
-            _refuse_beside_references(model=model, seed=seed, tasks=tasks, episodes=episodes, trials=trials)
+            _refuse_beside_references(
+                model=model, seed=seed, point=point, tasks=tasks, episodes=episodes, trials=trials
+            )
             with _quiet_imports():
                 from icrl.commands.references import make_references
             make_references(target, scale=scale, out=out, overrides=overrides or [])
@@ -195,6 +203,7 @@ def evaluate(
             model=model,
             seed=seed,
             scale=scale,
+            point=point,
             tasks=tasks or "all",
             episodes=episodes,
             trials=trials,

@@ -81,10 +81,6 @@ def test_an_episode_ends_by_the_flag_of_its_environment(task: str, length: int, 
             "projection: got null; expected tasks with the same observation size and action space; as they are, they "
             "differ: battleship_easy (2, Discrete(size=64)); autoencode_easy (6, Discrete(size=4))",
         ),
-        (
-            {"train": ("battleship_easy",), "suite": "popgym"},
-            "projection: got gaussian; expected null; actions of battleship_easy are choices",
-        ),
     ],
 )
 def test_a_set_that_no_agent_could_be_given_is_refused(fields: dict, message: str):

@@ -1,6 +1,6 @@
 """An experiment's YAML: every shipped one builds, what beats what, and what every mistake is told."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import jax
@@ -10,10 +10,11 @@ import pytest
 from icrl.envs import brax_suite
 from icrl.envs.spaces import Continuous
 from icrl.errors import SpecError
+from icrl.learners.a2c import A2C, A2CSpec
 from icrl.learners.ppo import PPOSpec
 from icrl.models import GRUSpec, MLPSpec, S5Spec
 from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names
-from icrl.spec.parse import parse, read_yaml, to_dict
+from icrl.spec.parse import merge, parse, read_yaml, to_dict
 from icrl.spec.shipped import shipped_specs
 
 SHIPPED = shipped_specs()
@@ -65,6 +66,22 @@ def test_every_shipped_experiment_has_the_three_scales_and_says_what_it_claims(n
 def test_a_resolved_spec_is_read_back_as_it_was(name: str, scale: str, model: str):
     spec = load_experiment(name, scale=scale, model=model)
     assert parse(ExperimentSpec, to_dict(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "point"),
+    [
+        (name, scale, str(point))
+        for name, path in SHIPPED.items()
+        for scale, changes in read_yaml(path)["scales"].items()
+        for point in merge(read_yaml(path).get("grid", {}), (changes or {}).get("grid", {}))
+    ],
+)
+def test_every_point_of_a_shipped_grid_is_an_experiment(name: str, scale: str, point: str):
+    for model in model_names(name):
+        spec = load_experiment(name, scale=scale, model=model, point=point)
+        assert spec.point == point
+        assert parse(ExperimentSpec, to_dict(spec)) == spec
 
 
 # ---- A small one of our own
@@ -124,6 +141,44 @@ def test_an_override_changes_the_scale_and_an_option_the_override(path: str):
     assert load_experiment(path, overrides=overrides, seed=None).seed == 3
 
 
+def test_a_learner_is_chosen_by_its_kind(tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        YAML.replace("{kind: ppo, learning_rate: 1e-4}", "{kind: a2c}").replace("num_rows: 8", "num_rows: 2")
+    )
+    spec = load_experiment(str(file), scale="large")
+    assert (spec.learner, spec.env_steps_per_update) == (A2CSpec(), 2 * 32)
+    assert isinstance(spec.build(), A2C)
+    assert mistakes(str(file), "learner.clip=0.1") == [f"learner.clip: got an unknown key; expected {keys(A2CSpec)}"]
+
+
+GRID = """
+grid:
+  1: {environment: {train: [cartpole_spin]}, num_rows: 2, learner: {num_minibatches: 2}}
+  2: {models: {mlp: {width: 8}}}
+"""
+
+
+def test_a_point_of_the_grid_changes_the_scale_and_an_override_the_point(tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(YAML + GRID)
+    point = load_experiment(str(file), scale="small", point="1")
+    assert (point.point, point.environment.train, point.num_rows) == ("1", ("cartpole_spin",), 2)
+    assert point.learner.rollout_steps == 16
+    assert load_experiment(str(file), scale="small", point="1", overrides=["num_rows=6"]).num_rows == 6
+    assert load_experiment(str(file), scale="small", point="2").model == MLPSpec(width=8)
+    off_the_grid = load_experiment(str(file), scale="small")
+    assert (off_the_grid.point, off_the_grid.num_rows, off_the_grid.model) == ("", 4, MLPSpec(width=4))
+
+
+def test_a_point_that_is_not_on_the_grid_is_refused(tmp_path: Path, path: str):
+    file = tmp_path / "grid.yaml"
+    file.write_text(YAML + GRID)
+    assert mistakes(str(file), point="3") == ["point: got '3'; expected one of 1, 2"]
+    message = "grid: got nothing; expected a mapping from names to settings, with at least one"
+    assert mistakes(path, point="1") == [message]
+
+
 def test_a_model_is_chosen_whole(path: str):
     assert load_experiment(path, model="gru").model == GRUSpec()
 
@@ -141,6 +196,8 @@ def test_the_budget_is_rounded_up_to_whole_chunks(path: str):
 
 def test_a_run_goes_where_nothing_else_of_it_goes(path: str):
     assert load_experiment(path).default_directory == Path("results/runs/mine/large/mlp/seed0")
+    at_a_point = replace(load_experiment(path, scale="small"), point="64")
+    assert at_a_point.default_directory == Path("results/runs/mine/small/mlp/64/seed0")
     several = load_experiment(path, model="gru", scale="small", seed=2, num_seeds=3)
     assert several.seeds == range(2, 5)
     assert several.default_directory == Path("results/runs/mine/small/gru/seeds2-4")
@@ -156,7 +213,7 @@ def mistakes(path: str, *overrides: str, **options) -> list[str]:
 
 
 TASKS = f"one of {', '.join(brax_suite.TASKS)}"
-NO_VALUE = "expected no value; choose from models: and scales: with --model and --scale"
+NO_VALUE = "expected no value; choose from models:, scales: and grid: with --model, --scale and --point"
 
 
 def keys(spec: type) -> str:
@@ -181,7 +238,10 @@ def keys(spec: type) -> str:
         ("environment.train=[]", "environment.train: got no task; expected at least one task"),
         ("environment.trials_per_episode=0", "environment.trials_per_episode: got 0; expected at least 1"),
         ("environment.trial_steps=-4", "environment.trial_steps: got -4; expected at least 1"),
-        ("environment.suite=barx", "environment.suite: got 'barx'; expected brax; did you mean 'brax'?"),
+        (
+            "environment.suite=barx",
+            "environment.suite: got 'barx'; expected one of brax, bsuite, cartpole; did you mean 'brax'?",
+        ),
         (
             "environment.projection.kind=ortogonal",
             "environment.projection.kind: got 'ortogonal'; expected one of identity, sign, signed_permutation, "
@@ -204,6 +264,7 @@ def keys(spec: type) -> str:
         ("seed=-1", "seed: got -1; expected at least 0"),
         ("updates_per_chunk=0", "updates_per_chunk: got 0; expected at least 1"),
         ("evaluation.episodes_per_task=0", "evaluation.episodes_per_task: got 0; expected at least 1"),
+        ("evaluation.trials=0", "evaluation.trials: got 0; expected at least 1"),
         ("specialist.total_env_steps=0", "specialist.total_env_steps: got 0; expected at least 1"),
         ("checkpoint.every_seconds=0", "checkpoint.every_seconds: got 0.0; expected above 0"),
         ("checkpoint.keep=0", "checkpoint.keep: got 0; expected at least 1"),
@@ -224,11 +285,11 @@ def keys(spec: type) -> str:
         ("model.state_size=8", "model.state_size: got an unknown key; expected one of kind, width, num_layers"),
         (
             "scale=small",
-            "scale: got 'small'; expected no value; choose from models: and scales: with --model and --scale",
+            f"scale: got 'small'; {NO_VALUE}",
         ),
         (
             "model_name=s5",
-            "model_name: got 's5'; expected no value; choose from models: and scales: with --model and --scale",
+            f"model_name: got 's5'; {NO_VALUE}",
         ),
     ],
 )

@@ -40,6 +40,7 @@ def evaluate(
     model: str | None = None,
     seed: int | None = None,
     scale: str | None = None,
+    point: str | None = None,
     tasks: Tasks = "all",
     episodes: int | None = None,
     trials: int | None = None,
@@ -52,14 +53,14 @@ def evaluate(
         UserError: there is no such run, or its checkpoint does not fit the spec.
     """
     compilation_cache.enable()
-    path = find_run(target, model=model, scale=scale, seed=seed)
+    path = find_run(target, model=model, scale=scale, seed=seed, point=point)
     run = RunDirectory.read(path)
     spec = parse(ExperimentSpec, apply_overrides(run.spec, overrides))
     record = evaluate_run(run, spec, checkpoint=path, tasks=tasks, episodes=episodes, trials=trials, out=out)
     show_evaluation(run, record, out)
 
 
-def find_run(target: str, *, model: str | None, scale: str | None, seed: int | None) -> Path:
+def find_run(target: str, *, model: str | None, scale: str | None, seed: int | None, point: str | None = None) -> Path:
     """The run directory or checkpoint that a command's target means; a spec means its newest run.
 
     Raises:
@@ -67,22 +68,23 @@ def find_run(target: str, *, model: str | None, scale: str | None, seed: int | N
     """
     path = Path(target).expanduser()
     if path.is_dir():
-        given = {"--model": model, "--scale": scale, "--seed": seed}
+        given = {"--model": model, "--scale": scale, "--seed": seed, "--point": point}
         ineffective = [option for option, value in given.items() if value is not None]
         if ineffective:
             raise UserError(f"{', '.join(ineffective)}: got a value; expected none, since {path} is one run already")
         return path
     if "/" in target and not path.exists():
         raise UserError(f"{target}: got nothing there; expected a run directory, a checkpoint or a spec")
-    spec = load_experiment(target, model=model, scale=scale)
+    spec = load_experiment(target, model=model, scale=scale, point=point)
     folder = spec.default_directory.parent
     runs = [RunDirectory.read(manifest.parent) for manifest in folder.glob("*/manifest.json")]
     if seed is not None:
         runs = [run for run in runs if run.spec["seed"] <= seed < run.spec["seed"] + run.spec["num_seeds"]]
     if not runs:
+        at_point = f" --point {point}" if point else ""
         raise UserError(
             f"{target}: got no run of it in {folder}{'' if seed is None else f' with seed {seed}'}; expected one; "
-            f"run: icrl train {target} --model {spec.model_name} --scale {spec.scale}"
+            f"run: icrl train {target} --model {spec.model_name} --scale {spec.scale}{at_point}"
         )
     return max(runs, key=lambda run: run.manifest["started"]).path
 
@@ -101,7 +103,7 @@ def evaluate_run(
     started = time.monotonic()
     checkpoint = checkpoint or run.path
     episodes = episodes or spec.evaluation.episodes_per_task
-    trials = trials or spec.environment.trials_per_episode
+    trials = trials or spec.evaluation.trials or spec.environment.trials_per_episode
     names = {
         "train": spec.environment.train,
         "held_out": spec.environment.held_out,
@@ -129,6 +131,7 @@ def evaluate_run(
         "experiment": spec.name,
         "model": spec.model_name,
         "scale": spec.scale,
+        **({"point": spec.point} if spec.point else {}),
         "rung": rung_name(spec),
         "env_steps": metadata(checkpoint)["metadata"]["env_steps"],
         "git_commit": git_commit(),
@@ -140,7 +143,7 @@ def evaluate_run(
         "num_episodes": episodes,
         "num_parameters": sum(int(np.prod(leaf.shape[1:])) for leaf in jax.tree.leaves(params)),
         "seconds": round(time.monotonic() - started, 3),
-        **_training_speed(run),
+        **_training_cost(run),
         "seeds": list(spec.seeds),
         "tasks": {
             name: {
@@ -208,14 +211,15 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _training_speed(run: RunDirectory) -> dict[str, float]:
-    """Seconds of the training, compiling aside, and its env steps per second, over all seeds."""
+def _training_cost(run: RunDirectory) -> dict[str, float]:
+    """Seconds of the training, compiling aside, its env steps per second, and its memory, over all seeds."""
     metrics = run.metrics()
     if not metrics:
         return {}
     seconds = metrics[-1]["seconds"]
     env_steps = sum(line["env_steps"] for line in metrics if line["update"] == metrics[-1]["update"])
-    return {"train_seconds": seconds, "train_env_steps_per_second": round(env_steps / seconds, 1)}
+    found = {"train_seconds": seconds, "train_env_steps_per_second": round(env_steps / seconds, 1)}
+    return found | {key: run.manifest[key] for key in ("train_memory_bytes",) if key in run.manifest}
 
 
 def _rounded(values: ArrayLike) -> list:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from icrl.report.comparison import load_comparisons
-from icrl.report.illustrations import illustrate
+from icrl.report.grid import load_grids
+from icrl.report.illustrations import illustrate, illustrate_grid
 from icrl.report.readme import write_readme
 
 
@@ -16,8 +17,9 @@ def report(results: Path | None = None, *, out: Path | None = None) -> None:
     """
     results = results or Path("results")
     out = out or results
-    comparisons = load_comparisons(results)
+    comparisons, grids = load_comparisons(results), load_grids(results)
     captions = {comparison.name: illustrate(comparison, out / "figures") for comparison in comparisons}
-    print(write_readme(comparisons, captions, out / "README.md"))
+    captions |= {grid.name: illustrate_grid(grid, out / "figures") for grid in grids}
+    print(write_readme(comparisons, captions, out / "README.md", grids))
     for paths in captions.values():
         print(*paths, sep="\n")

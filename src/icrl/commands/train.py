@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.stages import Compiled
 
 from icrl.commands.devices import choose_mesh
 from icrl.commands.evaluate import evaluate_run, show_evaluation
@@ -39,6 +40,7 @@ def train(
     seed: int | None = None,
     num_seeds: int | None = None,
     scale: str | None = None,
+    point: str | None = None,
     devices: str | None = None,
     out: Path | None = None,
     wandb: str | None = None,
@@ -53,7 +55,14 @@ def train(
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     experiment = load_experiment(
-        spec, model=model, scale=scale, overrides=overrides, seed=seed, num_seeds=num_seeds, wandb=wandb
+        spec,
+        model=model,
+        scale=scale,
+        point=point,
+        overrides=overrides,
+        seed=seed,
+        num_seeds=num_seeds,
+        wandb=wandb,
     )
     mesh = choose_mesh(experiment, devices)
     compilation_cache.enable()
@@ -102,6 +111,7 @@ class Training:
                     at_the_end.callback(trackers[-1].finish)
                 progress.say("compiling (a later start of the same spec finds the result in the cache)")
                 init, run_chunk = self._compiled(keys, template)
+                self.directory.update_manifest(train_memory_bytes=memory_bytes(run_chunk))
                 state = init(keys) if state is None else jax.device_put(state, self.learner.sharding)
                 self._train(state, update, run_chunk, trackers, progress, stop)
 
@@ -220,7 +230,7 @@ def _tracker(run: RunDirectory, spec: ExperimentSpec, seed: int) -> Tracker:
         spec.wandb,
         directory=run.path,
         project="icrl",
-        group=f"{spec.name}-{spec.scale}-{spec.model_name}",
+        group="-".join(filter(None, (spec.name, spec.scale, spec.model_name, spec.point))),
         name=f"{spec.name}-{spec.model_name}",
         seed=seed,
         run_id=run.manifest["id"],
@@ -234,7 +244,8 @@ def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState,
     projection = spec.environment.projection
     num_trials = spec.environment.trials_per_episode
     lines = {
-        "experiment": f"{spec.name}, {spec.scale} scale, seeds {', '.join(map(str, spec.seeds))}",
+        "experiment": f"{spec.name}, {spec.scale} scale, {f'point {spec.point}, ' if spec.point else ''}"
+        f"seeds {', '.join(map(str, spec.seeds))}",
         "model": f"{spec.model_name}, {num_parameters:,} parameters",
         "tasks": ", ".join(spec.environment.train),
         "held out": ", ".join(spec.environment.held_out) or "none",
@@ -251,6 +262,13 @@ def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState,
     if update:
         lines["resuming"] = f"from update {update} of {spec.num_updates}"
     return "\n".join(f"{name:<13}{text}" for name, text in lines.items())
+
+
+def memory_bytes(compiled: Compiled) -> int:
+    """What a compiled program holds at once: arguments, results and temporaries, by the compiler's own analysis."""
+    use = compiled.memory_analysis()
+    held = use.argument_size_in_bytes + use.output_size_in_bytes - use.alias_size_in_bytes
+    return int(held + use.temp_size_in_bytes)
 
 
 def count_parameters(params: PyTree) -> int:

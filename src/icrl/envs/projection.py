@@ -1,6 +1,7 @@
 """Random linear projections of observations and actions: what hides the task from the agent (paper, algorithm 1).
 
-The agent sees ``M_o x`` of size O and acts with a vector of size A, of which the environment receives ``M_a a``.
+The agent sees ``M_o x`` of size O and acts with a vector of size A, of which the environment receives ``M_a a``, or,
+where its actions are choices, the index of the largest coordinate of ``M_a a``.
 Both matrices are drawn with the task and fixed for the episode. The paper does not give their distribution; the
 choices here form a ladder of difficulty, easiest first:
 
@@ -21,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from icrl.envs.environment import Environment
-from icrl.envs.spaces import Continuous
+from icrl.envs.spaces import Continuous, Discrete
 from icrl.errors import SpecError
 from icrl.types import Key, PyTree, Transition
 
@@ -104,7 +105,7 @@ class ProjectedTask(NamedTuple):
 
 @dataclass(frozen=True)
 class Projected(Environment):
-    """Any continuous-control environment, seen through random projections."""
+    """Any environment, seen through random projections: what the agent sends is a vector in any case."""
 
     inner: Environment
     observation_size: int
@@ -149,6 +150,9 @@ class Projected(Environment):
         return state, task.observation_matrix @ observation
 
     def step(self, task: ProjectedTask, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
-        """Steps the inner environment with ``M_a a``; gives ``M_o x``."""
-        state, transition = self.inner.step(task.inner, state, task.action_matrix @ action, key=key)
+        """Steps the inner environment with ``M_a a``, or the choice it makes; gives ``M_o x``."""
+        projected = task.action_matrix @ action
+        if isinstance(self.inner.action_space, Discrete):
+            projected = jnp.argmax(projected)
+        state, transition = self.inner.step(task.inner, state, projected, key=key)
         return state, transition._replace(observation=task.observation_matrix @ transition.observation)

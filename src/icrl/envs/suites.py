@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from icrl.envs import brax_suite, popgym
+from icrl.envs import brax_suite, memory_length, popgym, stateless_cartpole
 from icrl.envs.environment import Environment
 from icrl.envs.multi import Environments
 from icrl.envs.projection import ProjectionSpec
-from icrl.envs.spaces import Discrete
 from icrl.envs.trial import Episodes
 from icrl.errors import Problem, SpecError, did_you_mean, show
 
 SUITES: dict[str, tuple[Sequence[str], Callable[[Sequence[str]], Sequence[Environment]]]] = {
     "brax": (tuple(brax_suite.TASKS), brax_suite.bodies),
+    "bsuite": (tuple(memory_length.TASKS), memory_length.environments),
+    "cartpole": (tuple(stateless_cartpole.TASKS), stateless_cartpole.environments),
     "popgym": (tuple(popgym.TASKS), popgym.environments),
 }
 """Per suite: the names of its tasks, and what builds environments for some of them."""
@@ -30,7 +31,7 @@ class TaskSetSpec:
     """Tasks the agent learns on; every one gets the same number of rows."""
     held_out: tuple[str, ...] = ()
     """Tasks it meets in evaluation only."""
-    suite: Literal["brax", "popgym"] = "brax"
+    suite: Literal["brax", "bsuite", "cartpole", "popgym"] = "brax"
     trial_steps: int | None = 64
     """Time limit of a trial, in env steps; null where the environments end trials by themselves."""
     trials_per_episode: int = 4
@@ -115,11 +116,8 @@ class TaskSetSpec:
             yield Problem("trial_steps", "null", "at least 1", f"nothing else ends a trial of {', '.join(endless)}")
 
     def _unlike(self, environments: Sequence[Environment]) -> Iterator[Problem]:
-        """Tasks that one agent could not be given side by side without projections, or that have none."""
-        if self.projection is None:
-            if len({(e.observation_size, e.action_space) for e in environments}) > 1:
-                sizes = [f"{', '.join(e.tasks)} ({e.observation_size}, {e.action_space})" for e in environments]
-                advice = f"as they are, they differ: {'; '.join(sizes)}"
-                yield Problem("projection", "null", "tasks with the same observation size and action space", advice)
-        elif choices := [task for e in environments if isinstance(e.action_space, Discrete) for task in e.tasks]:
-            yield Problem("projection", self.projection.kind, "null", f"actions of {', '.join(choices)} are choices")
+        """Tasks that one agent could not be given side by side without projections."""
+        if self.projection is None and len({(e.observation_size, e.action_space) for e in environments}) > 1:
+            sizes = [f"{', '.join(e.tasks)} ({e.observation_size}, {e.action_space})" for e in environments]
+            advice = f"as they are, they differ: {'; '.join(sizes)}"
+            yield Problem("projection", "null", "tasks with the same observation size and action space", advice)

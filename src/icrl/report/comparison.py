@@ -103,7 +103,7 @@ def load_records(results: Path) -> list[Record]:
 
 
 def load_comparisons(results: Path) -> list[Comparison]:
-    """The comparisons of a results folder, sorted by experiment and scale; at least one.
+    """The comparisons of a results folder, sorted by experiment and scale; none only if it holds grids instead.
 
     Raises UserError if there is no record, a file is malformed, or records that stand side by side differ in
     their tasks, trials or references.
@@ -117,6 +117,8 @@ def load_comparisons(results: Path) -> list[Comparison]:
     references = _load_references(results)
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
+        if record.point:  # see `icrl.report.grid`
+            continue
         groups.setdefault((record.experiment, record.scale), []).append(record)
     return [_compare(group, references) for _, group in sorted(groups.items())]
 
@@ -161,7 +163,7 @@ def _layout(record: Record) -> str:
 
 
 def _conditions(record: Record) -> tuple[Any, ...]:
-    return record.experiment, record.scale, record.rung, record.trial_steps
+    return record.experiment, record.scale, record.point, record.rung, record.trial_steps
 
 
 def _load_references(results: Path) -> list[References]:

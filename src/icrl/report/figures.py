@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from icrl.report.comparison import label, rung_order
+from icrl.report.grid import Grid, last_return, place_of, seconds_per_seed
 from icrl.report.records import SPLITS, Record
 from icrl.report.statistics import bootstrap
 from icrl.report.style import BAND, INK, add_legend, model_styles, styled
@@ -157,6 +158,39 @@ def learning_curves(
     axes.set_ylabel(ylabel)
     add_legend(figure, metrics)
     return figure
+
+
+@styled
+def grid_panels(grid: Grid) -> Figure:
+    """Return, training seconds and memory against the point of a grid: a line per model."""
+    figure = Figure(figsize=(11.4, 3.7))
+    panels = figure.subplots(1, 3)
+    styles = model_styles(grid.models)
+    for model, (colour, marker) in styles.items():
+        records = grid.of_model(model)
+        places = [place_of(record) for record in records]
+        ends = [last_return(record) for record in records]
+        seconds = [_or_nan(seconds_per_seed(record)) for record in records]
+        mebibytes = [_or_nan(record.train_memory_bytes) / 2**20 for record in records]
+        look: dict[str, Any] = {"color": colour, "marker": marker, "label": label(model)}
+        panels[0].fill_between(places, [i.low for i in ends], [i.high for i in ends], color=colour, **BAND)
+        for axes, values in zip(panels, ([i.estimate for i in ends], seconds, mebibytes), strict=True):
+            axes.plot(places, values, **look)
+    titles = ("return of the last trial", "training, seconds per seed", "memory of the training, MiB")
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(grid.points, [f"{point:g}" for point in grid.points])
+        axes.minorticks_off()
+        axes.set_xlabel(grid.experiment.replace("_", " "))
+    for axes in panels[1:]:
+        axes.set_yscale("log")
+    add_legend(figure, styles)
+    return figure
+
+
+def _or_nan(number: float | None) -> float:
+    return math.nan if number is None else number
 
 
 def _split_panels(records: Sequence[Record]) -> tuple[Figure, dict[str, Axes]]:

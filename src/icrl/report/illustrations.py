@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from icrl.report import figures
 from icrl.report.comparison import Comparison
+from icrl.report.grid import Grid
 from icrl.report.style import save
 
 
@@ -51,8 +52,28 @@ ILLUSTRATIONS = (
         "Return of the last trial in training, mean over tasks, by env steps. Bands span the seeds.",
         lambda c: figures.learning_curves(c.metrics) if c.metrics else None,
     ),
+    Illustration(
+        "learning-all-trials",
+        "Return per trial in training, mean over all trials of the episodes, by env steps. Bands span the seeds.",
+        lambda c: (
+            figures.learning_curves(c.metrics, metric="return/mean", ylabel="return per trial")
+            if _logs(c, "return/mean") and c.headline[0].trials_per_episode > 1
+            else None
+        ),
+    ),
 )
 """In the order of results/README.md, where the first stands above the tables."""
+
+
+GRID_CAPTION = (
+    "Return of the last trial with 95 % intervals, training time of one seed (compiling aside), and what the compiled "
+    "training holds in memory at once, by point of the grid."
+)
+
+
+def illustrate_grid(grid: Grid, folder: Path) -> dict[Path, str]:
+    """Write the figure of a grid as a PNG file into a folder: its caption by path."""
+    return {save(figures.grid_panels(grid), folder / f"{grid.name}-grid.png"): GRID_CAPTION}
 
 
 def illustrate(comparison: Comparison, folder: Path) -> dict[Path, str]:
@@ -63,3 +84,7 @@ def illustrate(comparison: Comparison, folder: Path) -> dict[Path, str]:
             path = folder / f"{comparison.name}-{illustration.name}.png"
             captions[save(figure, path)] = illustration.caption
     return captions
+
+
+def _logs(comparison: Comparison, metric: str) -> bool:
+    return any(metric in line for lines in comparison.metrics.values() for line in lines)

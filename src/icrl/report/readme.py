@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icrl.report.comparison import MEMORYLESS, Comparison, label
+from icrl.report.grid import Grid, last_return, place_of, seconds_per_seed
 from icrl.report.records import SPLITS, Record
 from icrl.report.statistics import Interval, bootstrap, format_number, interquartile_mean
 from icrl.report.tables import DASH, SPLIT_WORDS, format_known, return_digits
@@ -28,9 +29,15 @@ interval of the last trial lies wholly above the other's.
 """
 
 
-def write_readme(comparisons: Iterable[Comparison], captions: Mapping[str, Mapping[Path, str]], path: Path) -> Path:
-    """Write the Markdown of all comparisons and return its path; `captions` of figures are by comparison."""
+def write_readme(
+    comparisons: Iterable[Comparison],
+    captions: Mapping[str, Mapping[Path, str]],
+    path: Path,
+    grids: Iterable[Grid] = (),
+) -> Path:
+    """Write the Markdown of all comparisons and grids and return its path; `captions` of figures are by their names."""
     sections = [_section(c, _figures(captions.get(c.name, {}), path.parent)) for c in comparisons]
+    sections += [_grid_section(g, _figures(captions.get(g.name, {}), path.parent)) for g in grids]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([INTRODUCTION, *sections]), encoding="utf-8")
     return path
@@ -66,6 +73,33 @@ def _section(comparison: Comparison, illustrations: Sequence[str]) -> str:
     parts += illustrations[1:]
     parts += ["### How it was made\n", _provenance_table(comparison.records), _origins(comparison)]
     return "\n".join(parts)
+
+
+def _grid_section(grid: Grid, illustrations: Sequence[str]) -> str:
+    records = {(place_of(record), record.model): record for record in grid.records}
+    headings = [f"{label(model)}: {what}" for model in grid.models for what in ("return", "s per seed", "MiB")]
+    rows = [
+        [f"{point:g}", *(cell for model in grid.models for cell in _grid_cells(records.get((point, model))))]
+        for point in grid.points
+    ]
+    return "\n".join(
+        [
+            f"## {grid.experiment}, {grid.scale} scale\n",
+            "Every model was trained anew at every point of the grid.\n",
+            *illustrations,
+            markdown_table([grid.experiment.replace("_", " "), *headings], rows),
+            "### How it was made\n",
+            _provenance_table(grid.records),
+            _machines(grid.records),
+        ]
+    )
+
+
+def _grid_cells(record: Record | None) -> list[str]:
+    if record is None:
+        return [DASH] * 3
+    memory = None if record.train_memory_bytes is None else record.train_memory_bytes / 2**20
+    return [last_return(record).format(), format_known(seconds_per_seed(record), 0), format_known(memory, 1)]
 
 
 def _score_table(records: Sequence[Record], split: str) -> str:
@@ -137,7 +171,7 @@ def _provenance_table(records: Sequence[Record]) -> str:
 
 def _provenance_row(record: Record) -> list[str]:
     return [
-        label(record.model),
+        f"{label(record.model)} at {record.point}" if record.point else label(record.model),
         record.rung or DASH,
         str(len(record.seeds)),
         f"{record.env_steps:,}",
@@ -153,15 +187,17 @@ def _provenance_row(record: Record) -> list[str]:
 
 def _origins(comparison: Comparison) -> str:
     """Where the references and the seconds come from."""
+    machines = _machines(comparison.records)
+    return f"References: `{comparison.references.command}`.\n\n{machines}" if comparison.references else machines
+
+
+def _machines(records: Sequence[Record]) -> str:
     machines = dict.fromkeys(
         ", ".join(f"{key} {_words(value)}" for key, value in record.machine.items())
-        for record in comparison.records
+        for record in records
         if record.machine
     )
-    lines = [f"Machine: {machine}.\n" for machine in machines]
-    if comparison.references:
-        lines.insert(0, f"References: `{comparison.references.command}`.\n")
-    return "\n".join(lines)
+    return "\n".join(f"Machine: {machine}.\n" for machine in machines)
 
 
 def _words(value: Any) -> str:

@@ -90,12 +90,16 @@ class Record:
     """Wall clock of the training, all seeds together."""
     train_env_steps_per_second: float | None
     """Throughput of the training, all seeds together."""
+    train_memory_bytes: float | None
+    """What the compiled training holds at once, all seeds together."""
     seeds: tuple[int, ...]
     command: str
     """The command that made the record."""
     git_commit: str | None
     tasks: Mapping[str, TaskResult]
     machine: Mapping[str, Any] = field(default_factory=dict)
+    point: str = ""
+    """The point of the experiment's grid, "" off it."""
 
     @property
     def last_trial(self) -> int:
@@ -203,11 +207,13 @@ def parse_record(data: Mapping[str, Any], source: str = "evaluation") -> Record:
         seconds=fields.number("seconds"),
         train_seconds=_optional_number(fields, "train_seconds"),
         train_env_steps_per_second=_optional_number(fields, "train_env_steps_per_second"),
+        train_memory_bytes=_optional_number(fields, "train_memory_bytes"),
         seeds=seeds,
         command=fields.text("command"),
         git_commit=fields.text("git_commit") if fields.has("git_commit") else None,
         tasks=tasks,
         machine=fields.mapping("machine") if fields.has("machine") else {},
+        point=fields.text("point") if fields.has("point") else "",
     )
 
 

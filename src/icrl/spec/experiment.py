@@ -1,7 +1,8 @@
 """An experiment: its parts, its checks across parts, and how a YAML file becomes one.
 
-Besides the fields of `ExperimentSpec`, a file holds `models`, the named variants it compares, and `scales`, named
-sets of changes. Later beats earlier: the file, the scale's changes, `key.path=value` overrides, options.
+Besides the fields of `ExperimentSpec`, a file holds `models`, the named variants it compares, `scales`, named sets of
+changes, and perhaps a `grid`, the named points at which each model is trained in a run of its own: sets of changes too.
+Later beats earlier: the file, the scale's changes, the point's, `key.path=value` overrides, options.
 """
 
 import math
@@ -33,10 +34,13 @@ class EvaluationSpec:
     """Act as in training, by drawing actions; false takes the likeliest."""
     seed: int = 1_000
     """Of tasks, projections and starts; training never uses it."""
+    trials: int | None = None
+    """Trials of an episode, perhaps more than in training; null: as many."""
 
     def __post_init__(self) -> None:
-        if self.episodes_per_task < 1:
-            raise SpecError.of("episodes_per_task", got=self.episodes_per_task, expected="at least 1")
+        for name in ("episodes_per_task", "trials"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise SpecError.of(name, got=number, expected="at least 1")
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,8 @@ class ExperimentSpec:
     """The variant's name in the file's `models`."""
     scale: str = ""
     """The scale's name in the file's `scales`."""
+    point: str = ""
+    """The point's name in the file's `grid`; empty off the grid."""
     seed: int = 0
     """First seed; a run with several takes the ones that follow."""
     num_seeds: int = 1
@@ -156,7 +162,7 @@ class ExperimentSpec:
     def default_directory(self) -> Path:
         """Where the run goes unless told otherwise."""
         seeds = f"seed{self.seed}" if self.num_seeds == 1 else f"seeds{self.seed}-{self.seeds[-1]}"
-        return Path("results", "runs", self.name, self.scale, self.model_name, seeds)
+        return Path("results", "runs", self.name, self.scale, self.model_name, self.point, seeds)
 
     def build(self) -> OnPolicy:
         """The learner, with its policy and training environments."""
@@ -173,15 +179,17 @@ def load_experiment(
     *,
     model: str | None = None,
     scale: str | None = None,
+    point: str | None = None,
     overrides: Sequence[str] = (),
     **options: Any,
 ) -> ExperimentSpec:
-    """The experiment that a file describes, for one of its models and scales.
+    """The experiment that a file describes, for one of its models and scales, and one of its points if it has a grid.
 
     Args:
         name_or_path: a YAML file, or the name of a shipped one.
         model: one of the file's `models`; by default its `default_model`.
         scale: one of the file's `scales`; by default its `default_scale`.
+        point: one of the points of the file's, or the scale's, `grid`; by default the file as it is.
         overrides: ``key.path=value`` assignments.
         options: further fields to set, unless None.
 
@@ -194,10 +202,13 @@ def load_experiment(
     scale_name, changes = _choose("scale", scales, scale or data.pop("default_scale", None))
     data.pop("default_scale", None)
     data = merge(data, changes)
+    grid = _take_named(data, "grid") if point is not None or "grid" in data else {}
+    point_name, changes = ("", {}) if point is None else _choose("point", grid, point)
+    data = merge(data, changes)
     models = _take_named(data, "models")
     model_name, model_data = _choose("model", models, model or data.pop("default_model", None))
     data.pop("default_model", None)
-    names = {"model_name": model_name, "scale": scale_name}
+    names = {"model_name": model_name, "scale": scale_name, "point": point_name}
     _refuse_reserved(data, ("model", *names))
     data = apply_overrides({"name": path.stem, "model": model_data} | data, overrides)
     _refuse_reserved(data, names)
@@ -206,9 +217,11 @@ def load_experiment(
 
 
 def _refuse_reserved(data: Mapping[str, Any], reserved: Iterable[str]) -> None:
-    """Raises SpecError where a file or an override sets what only choosing a model and a scale may set."""
+    """Raises SpecError where a file or an override sets what only choosing a model, scale and point may set."""
     problems = [
-        Problem(key, show(data[key]), "no value", "choose from models: and scales: with --model and --scale")
+        Problem(
+            key, show(data[key]), "no value", "choose from models:, scales: and grid: with --model, --scale and --point"
+        )
         for key in reserved
         if key in data
     ]

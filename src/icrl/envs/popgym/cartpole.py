@@ -42,6 +42,8 @@ class StatelessCartPole(PopgymEnvironment):
     num_steps: int = 200
     noise: float = 0.0
     """Standard deviation of the normal noise on each coordinate of the observation."""
+    unit_size: bool = False
+    """Observe position and angle as shares of their limits, which POPGym does not; without noise."""
 
     observation_size = 2
     action_space = Discrete(2)
@@ -71,11 +73,12 @@ class StatelessCartPole(PopgymEnvironment):
         )
 
     def _observe(self, state: CartPoleState, *, key: Key) -> jax.Array:
-        seen = state.motion[jnp.array([0, 2])]
+        seen, limit = state.motion[jnp.array([0, 2])], jnp.array([MAX_POSITION, MAX_ANGLE])
+        if self.unit_size:
+            return seen / limit
         if not self.noise:
             return seen
-        limit = 2 * jnp.array([MAX_POSITION, MAX_ANGLE])
-        return jnp.clip(seen + self.noise * jax.random.normal(key, (2,)), -limit, limit)
+        return jnp.clip(seen + self.noise * jax.random.normal(key, (2,)), -2 * limit, 2 * limit)
 
 
 def _pushed(motion: jax.Array, force: jax.Array) -> jax.Array:

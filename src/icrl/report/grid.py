@@ -1,0 +1,82 @@
+"""An experiment that trains each model anew at every point of a grid, such as every length of a memory task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from icrl.errors import UserError, show
+from icrl.report.comparison import load_records, model_order
+from icrl.report.records import Record
+from icrl.report.statistics import Interval, bootstrap
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The records of one experiment at one scale, by point and model."""
+
+    experiment: str
+    scale: str
+    records: tuple[Record, ...]
+
+    @property
+    def name(self) -> str:
+        """What its figure is named after."""
+        return f"{self.experiment}-{self.scale}"
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models compared, in the order of every table and legend."""
+        return tuple(sorted({record.model for record in self.records}, key=model_order))
+
+    @property
+    def points(self) -> tuple[float, ...]:
+        """The points, ascending."""
+        return tuple(sorted({place_of(record) for record in self.records}))
+
+    def of_model(self, model: str) -> tuple[Record, ...]:
+        """The records of one model, by point."""
+        return tuple(record for record in self.records if record.model == model)
+
+
+def load_grids(results: Path) -> list[Grid]:
+    """The grids of a results folder, sorted by experiment and scale; [] if no record has a point.
+
+    Raises UserError if a record is malformed, its point is no number, or two are of one model at one point.
+    """
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in load_records(results):
+        if record.point:
+            groups.setdefault((record.experiment, record.scale), []).append(record)
+    return [Grid(*key, _in_order(records)) for key, records in sorted(groups.items())]
+
+
+def place_of(record: Record) -> float:
+    """Where on its grid a record lies."""
+    try:
+        return float(record.point)
+    except ValueError:
+        raise UserError(f"{record.source}: point: got {show(record.point)}; expected a number") from None
+
+
+def last_return(record: Record) -> Interval:
+    """Return of the last trial that training knew, mean over training tasks, episodes and seeds."""
+    return bootstrap([task.returns for task in record.split("train").values()])[record.last_trial]
+
+
+def seconds_per_seed(record: Record) -> float | None:
+    """Wall clock of the training of all seeds over their number."""
+    return None if record.train_seconds is None else record.train_seconds / len(record.seeds)
+
+
+def _in_order(records: Iterable[Record]) -> tuple[Record, ...]:
+    seen: dict[tuple[float, str], Record] = {}
+    for record in records:
+        twin = seen.setdefault((place_of(record), record.model), record)
+        if twin is not record:
+            raise UserError(
+                f"{record.source}: got a second record of {record.model} at point {record.point}; "
+                f"expected {twin.source} alone; delete one of them"
+            )
+    return tuple(seen[key] for key in sorted(seen, key=lambda key: (key[0], model_order(key[1]))))

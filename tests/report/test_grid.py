@@ -1,0 +1,123 @@
+"""Experiments that train every model at every point of a grid: from records to figure and table."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from icrl.commands.report import report
+from icrl.errors import UserError
+from icrl.report import figures
+from icrl.report.comparison import load_comparisons, memoryless_of
+from icrl.report.grid import Grid, load_grids
+from icrl.report.records import parse_record
+
+Data = dict[str, Any]
+
+
+def write(results: Path, name: str, data: Data) -> Path:
+    folder = results / "records" / "recall" / "cpu"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(data))
+    return folder / f"{name}.json"
+
+
+@pytest.fixture
+def grid_results(tmp_path: Path, make_data: Callable[..., Data]) -> Path:
+    """S5 at the points 4, 16 and 128, and an LSTM that was trained at two of them before memory was counted."""
+    for model, point, shift in (
+        ("s5", 128, 0.0),
+        ("s5", 4, 0.5),
+        ("s5", 16, 0.25),
+        ("lstm", 4, 0.5),
+        ("lstm", 16, -0.5),
+    ):
+        data = make_data(model, shift=shift, references=False)
+        del data["tasks"]["reacher"]
+        data |= {"experiment": "recall", "scale": "cpu", "point": str(point), "train_seconds": 10.0 * point}
+        if model == "s5":
+            data["train_memory_bytes"] = point * 2**20
+        write(tmp_path / "results", f"{model}-{point}", data)
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def grid(grid_results: Path) -> Grid:
+    [grid] = load_grids(grid_results)
+    return grid
+
+
+def test_a_grid_is_ordered_by_point_then_model(grid: Grid):
+    assert (grid.name, grid.points, grid.models) == ("recall-cpu", (4, 16, 128), ("s5", "lstm"))
+    assert [(record.point, record.model) for record in grid.records] == [
+        ("4", "s5"),
+        ("4", "lstm"),
+        ("16", "s5"),
+        ("16", "lstm"),
+        ("128", "s5"),
+    ]
+
+
+def test_panels_show_return_time_and_memory_by_point(grid: Grid):
+    figure = figures.grid_panels(grid)
+    lines = {
+        (place, line.get_label()): (line.get_xdata(), line.get_ydata())
+        for place, axes in enumerate(figure.axes)
+        for line in axes.get_lines()
+    }
+    # The last trial is worth 25 and 20 for every unit of shift; two seeds took 10 seconds a unit of length together.
+    for place, values in enumerate([[35, 30, 25], [20, 80, 640], [4, 16, 128]]):
+        np.testing.assert_allclose(lines[place, "S5"], [[4, 16, 128], values])
+    np.testing.assert_allclose(lines[0, "LSTM"], [[4, 16], [35, 15]])
+    assert np.isnan(lines[2, "LSTM"][1]).all()
+    assert all(axes.get_xscale() == "log" for axes in figure.axes)
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["4", "16", "128"]
+
+
+def test_the_report_gives_a_grid_a_section_beside_the_comparisons(
+    grid_results: Path, results: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert [comparison.name for comparison in load_comparisons(grid_results)] == ["probe-smoke"]
+    report(grid_results)
+    readme = (grid_results / "README.md").read_text()
+    assert "![recall-cpu-grid](figures/recall-cpu-grid.png)" in readme
+    assert (grid_results / "figures" / "recall-cpu-grid.png").is_file()
+    assert str(grid_results / "figures" / "recall-cpu-grid.png") in capsys.readouterr().out
+    [row] = [line for line in readme.splitlines() if line.startswith("| 16 |")]
+    assert row.startswith("| 16 | 30.00 [")
+    assert "| 80 | 16.0 | 15.00 [" in row
+    [longest] = [line for line in readme.splitlines() if line.startswith("| 128 |")]
+    assert longest.endswith("| – | – | – |")
+    assert "| LSTM at 4 | sign | 2 |" in readme
+
+
+def test_a_folder_may_hold_a_grid_alone(grid_results: Path):
+    report(grid_results)
+    assert "## recall, cpu scale" in (grid_results / "README.md").read_text()
+
+
+def test_a_second_record_of_a_model_at_a_point_is_refused(grid_results: Path):
+    first = grid_results / "records" / "recall" / "cpu" / "s5-4.json"
+    second = write(grid_results, "s5-again", json.loads(first.read_text()) | {"point": "4.0"})
+    with pytest.raises(UserError) as refusal:
+        load_grids(grid_results)
+    assert str(refusal.value) == (
+        f"{second}: got a second record of s5 at point 4.0; expected {first} alone; delete one of them"
+    )
+
+
+def test_a_point_that_is_no_number_is_refused(grid_results: Path, make_data: Callable[..., Data]):
+    path = write(grid_results, "s5-long", make_data() | {"point": "long"})
+    with pytest.raises(UserError) as refusal:
+        load_grids(grid_results)
+    assert str(refusal.value) == f"{path}: point: got 'long'; expected a number"
+
+
+def test_the_memoryless_agent_of_another_point_is_no_measure(make_data: Callable[..., Data]):
+    here = parse_record(make_data() | {"point": "4"})
+    there, beside = (parse_record(make_data("mlp") | {"point": point}) for point in ("16", "4"))
+    assert memoryless_of(here, [there]) is None
+    assert memoryless_of(here, [there, beside]) is not None
