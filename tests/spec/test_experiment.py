@@ -179,7 +179,10 @@ def keys(spec: type) -> str:
         ("environment.train=[]", "environment.train: got no task; expected at least one task"),
         ("environment.trials_per_episode=0", "environment.trials_per_episode: got 0; expected at least 1"),
         ("environment.trial_steps=-4", "environment.trial_steps: got -4; expected at least 1"),
-        ("environment.suite=barx", "environment.suite: got 'barx'; expected brax; did you mean 'brax'?"),
+        (
+            "environment.suite=barx",
+            "environment.suite: got 'barx'; expected one of brax, dm_control; did you mean 'brax'?",
+        ),
         (
             "environment.projection.kind=ortogonal",
             "environment.projection.kind: got 'ortogonal'; expected one of identity, sign, signed_permutation, "

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from icrl.envs import brax_suite
+from icrl.envs import brax_suite, dm_control_suite
+from icrl.envs.action_repeat import ActionRepeat
 from icrl.envs.environment import Environment
 from icrl.envs.multi import Environments
 from icrl.envs.projection import ProjectionSpec
@@ -16,6 +17,7 @@ from icrl.errors import Problem, SpecError, did_you_mean, show
 
 SUITES: dict[str, tuple[Sequence[str], Callable[[Sequence[str]], Sequence[Environment]]]] = {
     "brax": (tuple(brax_suite.TASKS), brax_suite.bodies),
+    "dm_control": (tuple(dm_control_suite.TASKS), dm_control_suite.bodies),
 }
 """Per suite: the names of its tasks, and what builds environments for some of them."""
 
@@ -28,9 +30,11 @@ class TaskSetSpec:
     """Tasks the agent learns on; every one gets the same number of rows."""
     held_out: tuple[str, ...] = ()
     """Tasks it meets in evaluation only."""
-    suite: Literal["brax"] = "brax"
+    suite: Literal["brax", "dm_control"] = "brax"
     trial_steps: int = 64
     """Time limit of a trial, in env steps."""
+    action_repeat: int = 1
+    """Steps of the environment for which an action is held; together they are one env step, with their mean reward."""
     trials_per_episode: int = 4
     """Trials of one task before memory is cleared and the task redrawn."""
     observe_action: bool = True
@@ -39,7 +43,7 @@ class TaskSetSpec:
 
     def __post_init__(self) -> None:
         problems = []
-        for name in ("trial_steps", "trials_per_episode"):
+        for name in ("trial_steps", "action_repeat", "trials_per_episode"):
             if getattr(self, name) < 1:
                 problems.append(Problem(name, show(getattr(self, name)), "at least 1"))
         if not self.train:
@@ -58,7 +62,7 @@ class TaskSetSpec:
             problems.append(Problem("train, held_out", f"{show(task)} more than once", "every task once"))
         if problems:
             raise SpecError(problems)
-        for environment in SUITES[self.suite][1](everywhere):
+        for environment in self._environments(everywhere):
             try:
                 self.projection.build(environment)
             except SpecError as error:
@@ -71,7 +75,13 @@ class TaskSetSpec:
     def build(
         self, tasks: Sequence[str], num_rows: int, *, trials_per_episode: int | None = None, stagger: bool = False
     ) -> Environments:
-        """The batch of environments for some of the tasks, by default with the training number of trials."""
+        """The batch of environments for some of the tasks, by default with the training number of trials.
+
+        Raises:
+            UserError: the suite needs an optional package that is not installed.
+        """
+        if self.suite == "dm_control":
+            dm_control_suite.require_playground()
         members = tuple(
             Episodes(
                 self.projection.build(environment),
@@ -80,6 +90,12 @@ class TaskSetSpec:
                 self.observe_action,
                 stagger,
             )
-            for environment in SUITES[self.suite][1](tasks)
+            for environment in self._environments(tasks)
         )
         return Environments(members, num_rows)
+
+    def _environments(self, tasks: Sequence[str]) -> Sequence[Environment]:
+        environments = SUITES[self.suite][1](tasks)
+        if self.action_repeat == 1:
+            return environments
+        return tuple(ActionRepeat(environment, self.action_repeat) for environment in environments)
