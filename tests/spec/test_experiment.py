@@ -240,7 +240,8 @@ def keys(spec: type) -> str:
         ("environment.trial_steps=-4", "environment.trial_steps: got -4; expected at least 1"),
         (
             "environment.suite=barx",
-            "environment.suite: got 'barx'; expected one of brax, bsuite, cartpole; did you mean 'brax'?",
+            "environment.suite: got 'barx'; expected one of brax, bsuite, cartpole, dm_control, popgym; "
+            "did you mean 'brax'?",
         ),
         (
             "environment.projection.kind=ortogonal",

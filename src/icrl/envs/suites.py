@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from icrl.envs import brax_suite, memory_length, popgym, stateless_cartpole
+from icrl.envs import brax_suite, dm_control_suite, memory_length, popgym, stateless_cartpole
+from icrl.envs.action_repeat import ActionRepeat
 from icrl.envs.environment import Environment
 from icrl.envs.multi import Environments
 from icrl.envs.projection import ProjectionSpec
@@ -18,6 +19,7 @@ SUITES: dict[str, tuple[Sequence[str], Callable[[Sequence[str]], Sequence[Enviro
     "brax": (tuple(brax_suite.TASKS), brax_suite.bodies),
     "bsuite": (tuple(memory_length.TASKS), memory_length.environments),
     "cartpole": (tuple(stateless_cartpole.TASKS), stateless_cartpole.environments),
+    "dm_control": (tuple(dm_control_suite.TASKS), dm_control_suite.bodies),
     "popgym": (tuple(popgym.TASKS), popgym.environments),
 }
 """Per suite: the names of its tasks, and what builds environments for some of them."""
@@ -31,9 +33,11 @@ class TaskSetSpec:
     """Tasks the agent learns on; every one gets the same number of rows."""
     held_out: tuple[str, ...] = ()
     """Tasks it meets in evaluation only."""
-    suite: Literal["brax", "bsuite", "cartpole", "popgym"] = "brax"
+    suite: Literal["brax", "bsuite", "cartpole", "dm_control", "popgym"] = "brax"
     trial_steps: int | None = 64
     """Time limit of a trial, in env steps; null where the environments end trials by themselves."""
+    action_repeat: int = 1
+    """Steps of the environment for which an action is held; together they are one env step, with their mean reward."""
     trials_per_episode: int = 4
     """Trials of one task before memory is cleared and the task redrawn."""
     observe_action: bool = True
@@ -45,7 +49,7 @@ class TaskSetSpec:
 
     def __post_init__(self) -> None:
         problems = []
-        for name in ("trial_steps", "trials_per_episode"):
+        for name in ("trial_steps", "action_repeat", "trials_per_episode"):
             if (number := getattr(self, name)) is not None and number < 1:
                 problems.append(Problem(name, show(number), "at least 1"))
         if not self.train:
@@ -64,7 +68,7 @@ class TaskSetSpec:
             problems.append(Problem("train, held_out", f"{show(task)} more than once", "every task once"))
         if problems:
             raise SpecError(problems)
-        environments = SUITES[self.suite][1](everywhere)
+        environments = self._environments(everywhere)
         if problems := [*self._endless(environments), *self._unlike(environments)]:
             raise SpecError(problems)
         for environment in environments:
@@ -76,7 +80,7 @@ class TaskSetSpec:
     @property
     def longest_trial(self) -> int:
         """Most env steps a trial can last: the time limit, or what the environments set themselves."""
-        return max(self._limit(environment) for environment in SUITES[self.suite][1](self.train + self.held_out))
+        return max(self._limit(environment) for environment in self._environments(self.train + self.held_out))
 
     def split_of(self, task: str) -> Literal["train", "held_out"]:
         """Which part of the set a task belongs to."""
@@ -85,7 +89,13 @@ class TaskSetSpec:
     def build(
         self, tasks: Sequence[str], num_rows: int, *, trials_per_episode: int | None = None, stagger: bool = False
     ) -> Environments:
-        """The batch of environments for some of the tasks, by default with the training number of trials."""
+        """The batch of environments for some of the tasks, by default with the training number of trials.
+
+        Raises:
+            UserError: the suite needs an optional package that is not installed.
+        """
+        if self.suite == "dm_control":
+            dm_control_suite.require_playground()
         members = tuple(
             Episodes(
                 self._present(environment),
@@ -95,7 +105,7 @@ class TaskSetSpec:
                 stagger,
                 self.observe_reward,
             )
-            for environment in SUITES[self.suite][1](tasks)
+            for environment in self._environments(tasks)
         )
         return Environments(members, num_rows)
 
@@ -121,3 +131,9 @@ class TaskSetSpec:
             sizes = [f"{', '.join(e.tasks)} ({e.observation_size}, {e.action_space})" for e in environments]
             advice = f"as they are, they differ: {'; '.join(sizes)}"
             yield Problem("projection", "null", "tasks with the same observation size and action space", advice)
+
+    def _environments(self, tasks: Sequence[str]) -> Sequence[Environment]:
+        environments = SUITES[self.suite][1](tasks)
+        if self.action_repeat == 1:
+            return environments
+        return tuple(ActionRepeat(environment, self.action_repeat) for environment in environments)
