@@ -30,7 +30,6 @@ from icrl.spec.parse import to_dict
 from icrl.types import PyTree
 
 Metrics = dict[str, np.ndarray]
-Program = Callable[..., Any]
 
 
 def train(
@@ -115,7 +114,7 @@ class Training:
                 state = init(keys) if state is None else jax.device_put(state, self.learner.sharding)
                 self._train(state, update, run_chunk, trackers, progress, stop)
 
-    def _compiled(self, keys: jax.Array, template: LearnerState) -> tuple[Program, Program]:
+    def _compiled(self, keys: jax.Array, template: LearnerState) -> tuple[Compiled, Compiled]:
         """The program that makes a fresh state and the one that trains a chunk, compiled side by side."""
         sharding = self.learner.sharding
         programs = (
@@ -132,7 +131,7 @@ class Training:
         self,
         state: LearnerState,
         update: int,
-        run_chunk: Program,
+        run_chunk: Compiled,
         trackers: Sequence[Tracker],
         progress: Progress,
         stop: Interruption,
@@ -266,7 +265,7 @@ def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState,
 
 def memory_bytes(compiled: Compiled) -> int:
     """What a compiled program holds at once: arguments, results and temporaries, by the compiler's own analysis."""
-    use = compiled.memory_analysis()
+    use: Any = compiled.memory_analysis()
     held = use.argument_size_in_bytes + use.output_size_in_bytes - use.alias_size_in_bytes
     return int(held + use.temp_size_in_bytes)
 

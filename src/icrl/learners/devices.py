@@ -23,10 +23,12 @@ from icrl.types import PyTree
 ROWS = "rows"
 """Name of the mesh's only axis."""
 
-LAYOUT = LearnerState(*[PartitionSpec()] * len(LearnerState._fields))._replace(carry=PartitionSpec(None, None, ROWS))
+EVERYWHERE, BY_ROW = PartitionSpec(), PartitionSpec(None, None, ROWS)
+LAYOUT: Any = LearnerState._make(BY_ROW if name == "carry" else EVERYWHERE for name in LearnerState._fields)
+"""What each part of a state is shared by."""
 
 
-def mesh_of(devices: Sequence[jax.Device]) -> jax.sharding.Mesh:
+def mesh_of(devices: Sequence[Any]) -> jax.sharding.Mesh:
     """The mesh whose devices share rows."""
     return jax.sharding.Mesh(np.array(devices), (ROWS,))
 
@@ -72,7 +74,7 @@ class SharedLearner:
             return state._replace(carry=by_task(state.carry, learner.environments)), metrics
 
         on_devices: Any = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
-        return on_devices(over_seeds(updates), in_specs=(LAYOUT,), out_specs=(LAYOUT, PartitionSpec()))(state)
+        return on_devices(over_seeds(updates), in_specs=(LAYOUT,), out_specs=(LAYOUT, EVERYWHERE))(state)
 
 
 def by_task(carry: Carry, environments: Environments) -> Carry:
