@@ -42,14 +42,16 @@ def test_every_shipped_experiment_builds_at_every_scale_with_every_model(name: s
     rows = jnp.zeros((1, spec.num_rows))
     observation = jnp.zeros((1, spec.num_rows, learner.environments.observation_size))
     policy = learner.policy
-    shapes = jax.eval_shape(
-        lambda: policy.init_with_output(
-            jax.random.PRNGKey(0), policy.initial_memory(spec.num_rows), observation, rows.astype(bool)
-        )
-    )
-    (_, distribution, value), _ = shapes
+
+    def act():
+        memory = policy.initial_memory(spec.num_rows)
+        output, _ = policy.init_with_output(jax.random.PRNGKey(0), memory, observation, rows.astype(bool))
+        _, distribution, value = output
+        return distribution.mode(), value
+
+    action, value = jax.eval_shape(act)
     space = learner.environments.action_space
-    assert distribution.mode().shape == (*rows.shape, *([space.size] if isinstance(space, Continuous) else []))
+    assert action.shape == (*rows.shape, *([space.size] if isinstance(space, Continuous) else []))
     assert value.shape == rows.shape
 
 
@@ -181,7 +183,7 @@ def keys(spec: type) -> str:
         ("environment.train=[]", "environment.train: got no task; expected at least one task"),
         ("environment.trials_per_episode=0", "environment.trials_per_episode: got 0; expected at least 1"),
         ("environment.trial_steps=-4", "environment.trial_steps: got -4; expected at least 1"),
-        ("environment.suite=barx", "environment.suite: got 'barx'; expected brax; did you mean 'brax'?"),
+        ("environment.suite=barx", "environment.suite: got 'barx'; expected one of brax, popgym; did you mean 'brax'?"),
         (
             "environment.projection.kind=ortogonal",
             "environment.projection.kind: got 'ortogonal'; expected one of identity, sign, signed_permutation, "
