@@ -43,14 +43,16 @@ def test_every_shipped_experiment_builds_at_every_scale_with_every_model(name: s
     rows = jnp.zeros((1, spec.num_rows))
     observation = jnp.zeros((1, spec.num_rows, learner.environments.observation_size))
     policy = learner.policy
-    shapes = jax.eval_shape(
-        lambda: policy.init_with_output(
-            jax.random.PRNGKey(0), policy.initial_memory(spec.num_rows), observation, rows.astype(bool)
-        )
-    )
-    (_, distribution, value), _ = shapes
+
+    def act():
+        memory = policy.initial_memory(spec.num_rows)
+        output, _ = policy.init_with_output(jax.random.PRNGKey(0), memory, observation, rows.astype(bool))
+        _, distribution, value = output
+        return distribution.mode(), value
+
+    action, value = jax.eval_shape(act)
     space = learner.environments.action_space
-    assert distribution.mode().shape == (*rows.shape, *([space.size] if isinstance(space, Continuous) else []))
+    assert action.shape == (*rows.shape, *([space.size] if isinstance(space, Continuous) else []))
     assert value.shape == rows.shape
 
 
