@@ -27,7 +27,7 @@ lint: $(VENV)/installed-dev  ## lint, formatting and types only
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m pyright --pythonpath $(VENV)/bin/python
 
-reproduce-all: $(VENV)/installed  ## train and evaluate every model of every experiment, then report [SCALE=cpu]
+reproduce-all: $(VENV)/installed-dm-control  ## train and evaluate every model of every experiment, then report [SCALE=cpu]
 	PYTHON=$(VENV)/bin/python experiments/reproduce_all.sh $(SCALE)
 
 clean:  ## remove .venv and caches; results stay
@@ -39,6 +39,11 @@ $(VENV)/installed: pyproject.toml constraints.txt $(VENV)/bin/pip
 	@echo "installing icrl and what it needs into $(VENV)"
 	$(PIP) install --quiet --editable . $(CONSTRAINTS)
 	@touch $@
+
+$(VENV)/installed-dm-control: pyproject.toml constraints.txt $(VENV)/bin/pip
+	@echo "installing icrl, what it needs and MuJoCo Playground into $(VENV)"
+	$(PIP) install --quiet --editable '.[dm-control]' $(CONSTRAINTS)
+	@touch $(VENV)/installed $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/bin/pip
 	@echo "installing icrl, what it needs and the test tools into $(VENV)"

@@ -150,7 +150,7 @@ def test_a_turned_spinner_can_reach_its_targets():
 
 
 @needs_playground
-@pytest.mark.parametrize(("body", "index"), [("cartpole", 1), ("pendulum", 0), ("point_mass", 0)])
+@pytest.mark.parametrize(("body", "index"), [("cartpole", 1), ("pendulum", 0)])
 def test_states_rewards_and_observations_are_playgrounds_from_the_same_start(body: str, index: int):
     environment, actions = SUITE[body], random_actions(body)
     ours = play(body, index, actions)
