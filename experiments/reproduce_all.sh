@@ -29,11 +29,13 @@ record() {  # copies what training's own evaluation found to where icrl report r
 }
 
 for spec in experiments/*.yaml; do
+    [[ $spec == experiments/benchmark.yaml ]] && continue  # is timed, below
     models=$(models_of "$spec") || failed+=("$spec (names no models)")
     for model in $models; do
         attempt train "$spec" --model "$model" --scale "$scale" && record "$(basename "$spec" .yaml)" "$model"
     done
 done
+[[ -e experiments/benchmark.yaml && $scale != smoke ]] && attempt benchmark --seq-len sweep --throughput --scan
 attempt report
 
 if ((${#failed[@]})); then
