@@ -27,7 +27,7 @@ def test_lengths_are_timed_skipped_drawn_and_recorded(tmp_path: Path):
     assert (first["model"], first["length"], first["rows"]) == ("mlp", 4, 4)
     assert set(first["programs"]) == {"act", "forward", "gradient", "update"}
     assert "at 8 steps" in second["skipped"]
-    assert "skipped: " in done.stdout
+    assert f"skipped: mlp at 8: {second['skipped']}" in done.stdout
     assert done.stdout.split()[-2:] == ["timed/benchmark.json", "timed/benchmark.png"]
     assert Path("timed/benchmark.png").stat().st_size > 0
     assert "length 8" in done.stderr

@@ -11,7 +11,7 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, load_models, write_record
+from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, load_models, show_tables, write_record
 from icrl.errors import UserError
 from icrl.models import ModelSpec
 from icrl.report.benchmark import draw_sweep
@@ -73,7 +73,10 @@ def benchmark_lengths(
         "peak_bytes": peak_bytes(),
     }
     path = write_record(out, "benchmark", result)
-    Console(highlight=False).print(*_tables(records, grown))
+    show_tables(_tables(records, grown))
+    for record in records:
+        if "skipped" in record:
+            print(f"skipped: {record['model']} at {record['length']:,}: {record['skipped']}")
     print(path)
     print(save(draw_sweep(json.loads(path.read_text(encoding="utf-8"))), path.with_suffix(".png")))
 
@@ -113,7 +116,6 @@ def _tables(records: Sequence[Mapping[str, Any]], grown: Mapping[str, Mapping[st
     for record in records:
         name, length = record["model"], f"{record['length']:,}"
         if "skipped" in record:
-            times.add_row(name, length, f"skipped: {record['skipped']}")
             continue
         programs = record["programs"]
         times.add_row(

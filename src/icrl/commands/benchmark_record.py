@@ -3,9 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from icrl.commands.evaluate import machine
 from icrl.errors import Problem, SpecError, did_you_mean, show
@@ -15,6 +18,7 @@ from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names
 from icrl.timing.programs import Interval
 
 DEFAULT_SPEC = "benchmark"
+TABLE_WIDTH = 160
 
 
 def load_models(spec: str, names: Sequence[str] | None, scale: str | None = None) -> dict[str, ExperimentSpec]:
@@ -43,6 +47,13 @@ def write_record(out: Path | None, name: str, content: Mapping[str, Any]) -> Pat
     path = folder / f"{name}.json"
     write_atomically(path, json.dumps(to_json(made_with | dict(content)), indent=1) + "\n")
     return path
+
+
+def show_tables(tables: Iterable[Table]) -> None:
+    """Prints tables to stdout; where that is no terminal, at their full width."""
+    console = Console(highlight=False)
+    for table in tables:
+        console.print(table, width=None if console.is_terminal else TABLE_WIDTH, crop=False)
 
 
 def describe(interval: Mapping[str, float] | Interval, digits: int = 2, scale: float = 1.0) -> str:

@@ -9,7 +9,7 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, write_record
+from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, show_tables, write_record
 from icrl.errors import UserError
 from icrl.models import S5Spec
 from icrl.spec.experiment import ExperimentSpec, load_experiment
@@ -60,7 +60,7 @@ def benchmark_scan(spec: str | None = None, *, scale: str | None = None, out: Pa
             f"{measured['compile_seconds']:.1f}",
         )
     table.add_row("", "plain / auto", describe(update["plain_to_auto"]))
-    Console(highlight=False).print(table)
+    show_tables([table])
     print(path)
 
 

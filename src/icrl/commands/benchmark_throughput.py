@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Table
 
-from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, load_models, write_record
+from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, load_models, show_tables, write_record
 from icrl.errors import SpecError
 from icrl.learners.ppo import PPO, LearnerState, take_rows
 from icrl.spec.experiment import ExperimentSpec, load_experiment
@@ -57,8 +57,7 @@ def benchmark_throughput(
     )
     result = {"machine_rates": rates, "training": training, "physics": physics, "peak_bytes": peak_bytes()}
     path = write_record(out, "throughput", result)
-    for table in _tables(result):
-        Console(highlight=False).print(table)
+    show_tables(_tables(result))
     print(path)
 
 

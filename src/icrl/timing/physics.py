@@ -63,7 +63,7 @@ def _bound(environments: Sequence[Environment], rows_each: int, num_steps: int) 
                 jax.vmap(_step(environment))(task, state, keys)
                 for environment, task, state in zip(environments, tasks, states, strict=True)
             ]
-            return tuple(state for state, _ in moved), sum(reward.sum() for _, reward in moved)
+            return tuple(state for state, _ in moved), jnp.stack([reward.sum() for _, reward in moved]).sum()
 
         return jax.lax.scan(step, states, length=num_steps)[1]
 
