@@ -37,6 +37,7 @@ record() {  # copies what training's own evaluation found to where icrl report r
 }
 
 for spec in experiments/*.yaml; do
+    [[ $spec == experiments/benchmark.yaml ]] && continue  # is timed, below
     models=$(models_of "$spec") || failed+=("$spec (names no models)")
     for point in $(points_of "$spec"); do
         point=${point#-}
@@ -46,6 +47,7 @@ for spec in experiments/*.yaml; do
         done
     done
 done
+[[ -e experiments/benchmark.yaml && $scale != smoke ]] && attempt benchmark --seq-len sweep --throughput --scan
 attempt report
 
 if ((${#failed[@]})); then

@@ -111,11 +111,24 @@ def test_references_refuses_what_would_have_no_effect(commands: Commands):
 
 
 def test_benchmark_and_report_hand_over_every_argument(commands: Commands):
-    assert run("benchmark", "a.yaml", "--seq-len", "128,256", "--models", "s5,gru", "--out", "there").exit_code == 0
+    sections = ("--seq-len", "128,256", "--throughput", "--scan")
+    options = ("--models", "s5,gru", "--match", "width", "--scale", "smoke", "--out", "there")
+    assert run("benchmark", "a.yaml", *sections, *options).exit_code == 0
     assert run("report", "results", "--out", "there").exit_code == 0
     out = Path("there")
     assert commands.calls == [
-        (("a.yaml",), {"seq_len": "128,256", "models": ["s5", "gru"], "out": out}),
+        (
+            ("a.yaml",),
+            {
+                "seq_len": "128,256",
+                "throughput": True,
+                "scan": True,
+                "models": ["s5", "gru"],
+                "match": "width",
+                "scale": "smoke",
+                "out": out,
+            },
+        ),
         ((Path("results"),), {"out": out}),
     ]
 
@@ -128,7 +141,8 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     assert train == (("some.yaml",), {**nothing, "num_seeds": None, "devices": None, "wandb": None})
     ask = {"tasks": "all", "episodes": None, "trials": None}
     assert evaluate == (("some.yaml",), {**nothing, **ask})
-    assert benchmark == ((None,), {"seq_len": "sweep", "models": None, "out": None})
+    ask = {"seq_len": "sweep", "throughput": False, "scan": False, "models": None, "match": None, "scale": None}
+    assert benchmark == ((None,), {**ask, "out": None})
     assert report == ((None,), {"out": None})
 
 
@@ -157,7 +171,7 @@ def test_the_real_command_takes_what_its_verb_hands_over(module: str, monkeypatc
         (["evaluate", "some.yaml", "--tasks", "test"], "'test' is not one of 'train', 'held_out', 'all'"),
         (["evaluate", "some.yaml", "--trials", "0"], "got '0'; expected a whole number from 1"),
         (["evaluate", "some.yaml", "--episodes", "9999999999"], "got '9999999999'; expected a whole number"),
-        (["benchmark"], "Missing option '--seq-len'"),
+        (["benchmark", "--match", "depth"], "'depth' is not one of 'parameters', 'width', 'none'"),
     ],
 )
 def test_a_mistyped_command_is_the_users_mistake(commands: Commands, arguments: list[str], complaint: str):

@@ -57,6 +57,14 @@ def test_every_model_of_every_experiment_is_trained_then_reported(reproduce: Rep
     assert done.stdout.splitlines() == [A_S5, A_GRU, B_S5, "report"]
 
 
+def test_the_benchmark_s_spec_is_timed_and_not_trained(reproduce: Reproduce, tmp_path: Path):
+    (tmp_path / "experiments" / "benchmark.yaml").write_text("models: {s5: {}}\n")
+    trained = [A_S5, A_GRU, B_S5]
+    timed = "benchmark --seq-len sweep --throughput --scan"
+    assert reproduce().stdout.splitlines() == [*trained, timed, "report"]
+    assert timed not in reproduce("smoke").stdout
+
+
 def test_what_training_found_is_recorded_where_the_report_reads_it(reproduce: Reproduce, tmp_path: Path):
     reproduce(failing="--model gru")
     records = tmp_path / "results" / "records" / "a" / "cpu"

@@ -223,31 +223,50 @@ def _refuse_beside_references(**options: object) -> None:
 @app.command()
 def benchmark(
     spec: Annotated[
-        str | None, typer.Argument(metavar="SPEC", help="Spec whose sizes are measured.  [default: none]")
+        str | None, typer.Argument(metavar="SPEC", help="Spec whose sizes are measured.  [default: benchmark]")
     ] = None,
     *,
     seq_len: Annotated[
-        str,
-        typer.Option(metavar="sweep|N[,N...]", help="Context lengths in steps, or all of the recorded ones."),
-    ],
-    models: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Sequence models to measure.  [default: all]")
+        str | None,
+        typer.Option(metavar="sweep|N[,N...]", help="Time the models at these context lengths, in steps."),
     ] = None,
+    throughput: Annotated[
+        bool, typer.Option("--throughput", help="Time the parts of training in env steps per second.")
+    ] = False,
+    scan: Annotated[bool, typer.Option("--scan", help="Time S5's scan and update against the plain form.")] = False,
+    models: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="Models of --seq-len or --throughput.  [default: all, the spec's]"),
+    ] = None,
+    match: Annotated[
+        Literal["parameters", "width", "none"] | None,
+        typer.Option(help="What the models of --seq-len share with s5.  [default: the spec's]", show_default=False),
+    ] = None,
+    scale: Scale = None,
     out: Out = None,
     verbose: Verbose = False,
 ) -> None:
-    """Time each sequence model against its context.
-
-    Both acting and learning are measured, for every context length asked for.
+    """Time the sequence models, training and S5's scan; one of the three options at least.
 
     \b
     icrl benchmark --seq-len sweep
     icrl benchmark meta_brax --seq-len 128,1024 --models s5,gru
+    icrl benchmark meta_brax --throughput
+    icrl benchmark --scan
     """
     with _command("benchmark", verbose):
         with _quiet_imports():
             from icrl.commands.benchmark import benchmark as run
-        run(spec, seq_len=seq_len, models=models.split(",") if models else None, out=out)
+        run(
+            spec,
+            seq_len=seq_len,
+            throughput=throughput,
+            scan=scan,
+            models=models.split(",") if models else None,
+            match=match,
+            scale=scale,
+            out=out,
+        )
 
 
 @app.command()

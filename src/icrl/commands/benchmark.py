@@ -1,115 +1,55 @@
-"""`icrl benchmark`: time and memory of the sequence models against sequence length."""
+"""`icrl benchmark`: what each sequence model costs by length, what training costs, what S5's scan costs."""
 
-import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
+import jax
 
-from icrl.commands.evaluate import machine
-from icrl.errors import Problem, SpecError, UserError, did_you_mean, show
-from icrl.models import ModelSpec
-from icrl.runs.disk import to_json, write_atomically
-from icrl.runs.provenance import git_commit
-from icrl.spec.experiment import load_experiment, model_names
-from icrl.timing import Limits, measure_length, scaling_exponent
-
-SWEEP = tuple(2**power for power in range(7, 15))
-"""128 to 16,384 steps."""
-BATCH = 8
-REPETITIONS = 5
+from icrl.commands.benchmark_lengths import benchmark_lengths
+from icrl.commands.benchmark_scan import benchmark_scan
+from icrl.commands.benchmark_throughput import benchmark_throughput
+from icrl.errors import UserError
+from icrl.timing.spec import Match
 
 
 def benchmark(
-    spec: str | None = None, *, seq_len: str, models: Sequence[str] | None = None, out: Path | None = None
+    spec: str | None = None,
+    *,
+    seq_len: str | None = None,
+    throughput: bool = False,
+    scan: bool = False,
+    models: Sequence[str] | None = None,
+    match: Match | None = None,
+    scale: str | None = None,
+    out: Path | None = None,
 ) -> None:
-    """Times the models of a spec, by default meta_brax's, and writes ``benchmark.json``; prints the table.
+    """Runs the sections asked for; each writes its record below results/benchmark, or to ``out``, and prints tables.
 
     Raises:
-        UserError: a length is no positive number, or a model is not one of the spec's.
+        UserError: nothing was asked for, or an option has no effect on what was.
     """
-    lengths = parse_lengths(seq_len)
-    chosen = _models(spec or "meta_brax", models)
-    console = Console(stderr=True, highlight=False)
-    records: list[dict[str, Any]] = []
-    previous: dict[str, dict[str, Any]] = {}
-    for length in lengths:
-        console.print(f"length {length:,}")
-        found = measure_length(chosen, length, batch=BATCH, repetitions=REPETITIONS, limits=Limits(), previous=previous)
-        previous = {record["model"]: record for record in found}
-        records.extend(found)
-    exponents = {name: _exponent(records, name) for name in chosen}
-    folder = out or Path("results", "benchmark")
-    folder.mkdir(parents=True, exist_ok=True)
-    result = {
-        "schema": 1,
-        "command": " ".join(["icrl", *sys.argv[1:]]),
-        "git_commit": git_commit(),
-        "machine": machine(),
-        "repetitions": REPETITIONS,
-        "records": records,
-        "gradient_exponents": exponents,
-    }
-    write_atomically(folder / "benchmark.json", json.dumps(to_json(result), indent=1) + "\n")
-    Console(highlight=False).print(_table(records, exponents))
-    print(folder / "benchmark.json")
+    if not (seq_len or throughput or scan):
+        raise UserError("got nothing to measure; expected --seq-len sweep, --throughput or --scan")
+    if models is not None and not (seq_len or throughput):
+        raise UserError("--models: got a value; expected none, since --scan times s5")
+    if match is not None and not seq_len:
+        raise UserError("--match: got a value; expected none without --seq-len")
+    with _without_compilation_cache():
+        if scan:
+            benchmark_scan(spec, scale=scale, out=out)
+        if throughput:
+            benchmark_throughput(spec, models=models, scale=scale, out=out)
+        if seq_len:
+            benchmark_lengths(spec, seq_len=seq_len, models=models, match=match, scale=scale, out=out)
 
 
-def parse_lengths(text: str) -> tuple[int, ...]:
-    """The lengths that ``--seq-len`` asks for, ascending.
-
-    Raises:
-        UserError: it is neither ``sweep`` nor numbers.
-    """
-    if text == "sweep":
-        return SWEEP
-    parts = text.split(",")
-    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise UserError(f"--seq-len: got {text!r}; expected sweep, a length in steps, or several: 128,1024")
-    return tuple(sorted({int(part) for part in parts}))
-
-
-def _models(spec: str, names: Sequence[str] | None) -> dict[str, ModelSpec]:
-    known = model_names(spec)
-    for name in names or ():
-        if name not in known:
-            raise SpecError([Problem("--models", show(name), f"of {', '.join(known)}", did_you_mean(name, known))])
-    return {name: load_experiment(spec, model=name).model for name in names or known}
-
-
-def _exponent(records: Sequence[dict[str, Any]], name: str) -> float | None:
-    timed = [record for record in records if record["model"] == name and "gradient_seconds" in record]
-    if len(timed) < 3:
-        return None
-    lengths = np.array([record["length"] for record in timed])
-    return scaling_exponent(lengths, np.array([record["gradient_seconds"]["median"] for record in timed]))
-
-
-def _table(records: Sequence[dict[str, Any]], exponents: dict[str, float | None]) -> Table:
-    """Medians in milliseconds; the ratio is of gradients, to S5 at the same length."""
-    table = Table("model", "length", "act ms", "forward ms", "gradient ms", "to s5", "memory MB", "compile s")
-    s5 = {r["length"]: r["gradient_seconds"]["median"] for r in records if r["model"] == "s5" and "skipped" not in r}
-    for record in records:
-        if "skipped" in record:
-            table.add_row(record["model"], f"{record['length']:,}", f"skipped: {record['skipped']}")
-            continue
-        gradient = record["gradient_seconds"]["median"]
-        reference = s5.get(record["length"])
-        table.add_row(
-            record["model"],
-            f"{record['length']:,}",
-            *(f"{1e3 * record[f'{use}_seconds']['median']:.2f}" for use in ("act", "forward", "gradient")),
-            "–" if reference is None else f"{gradient / reference:.2f}",
-            f"{record['working_bytes']['gradient'] / 1e6:.1f}",
-            f"{sum(record['compile_seconds'].values()):.1f}",
-        )
-    known = {name: value for name, value in exponents.items() if value is not None}
-    if known:
-        table.caption = "gradient time grows with length to the power " + ", ".join(
-            f"{value:.2f} ({name})" for name, value in known.items()
-        )
-    return table
+@contextmanager
+def _without_compilation_cache() -> Iterator[None]:
+    """Compiles everything anew, so that its time is what it is for a new program."""
+    before = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)

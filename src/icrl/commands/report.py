@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from icrl.report.benchmark import draw_sweep
 from icrl.report.comparison import load_comparisons
 from icrl.report.grid import load_grids
 from icrl.report.illustrations import illustrate, illustrate_grid
 from icrl.report.readme import write_readme
+from icrl.report.style import save
 
 
 def report(results: Path | None = None, *, out: Path | None = None) -> None:
@@ -23,3 +26,6 @@ def report(results: Path | None = None, *, out: Path | None = None) -> None:
     print(write_readme(comparisons, captions, out / "README.md", grids))
     for paths in captions.values():
         print(*paths, sep="\n")
+    if (sweep := results / "benchmark" / "benchmark.json").exists():
+        record = json.loads(sweep.read_text(encoding="utf-8"))
+        print(save(draw_sweep(record), out / "benchmark" / "benchmark.png"))

@@ -220,8 +220,8 @@ def _mean_of(records: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 
 def _identity(spec: ExperimentSpec) -> dict[str, Any]:
-    """The spec as a run keeps it: all that determines its numbers, so not where they are shown."""
-    return {name: value for name, value in to_dict(spec).items() if name != "wandb"}
+    """The spec as a run keeps it: all that determines its numbers, so not where they are shown or what is timed."""
+    return {name: value for name, value in to_dict(spec).items() if name not in ("wandb", "benchmark")}
 
 
 def _tracker(run: RunDirectory, spec: ExperimentSpec, seed: int) -> Tracker:

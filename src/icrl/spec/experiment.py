@@ -21,6 +21,7 @@ from icrl.models import MLPSpec, ModelSpec
 from icrl.policy import Policy, PolicySpec
 from icrl.spec.parse import apply_overrides, merge, parse, read_yaml
 from icrl.spec.shipped import find_spec_file
+from icrl.timing.spec import BenchmarkSpec
 
 WandbMode = Literal["offline", "online", "disabled"]
 
@@ -115,6 +116,7 @@ class ExperimentSpec:
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
     specialist: SpecialistSpec = field(default_factory=SpecialistSpec)
     checkpoint: CheckpointSpec = field(default_factory=CheckpointSpec)
+    benchmark: BenchmarkSpec = field(default_factory=BenchmarkSpec)
     wandb: WandbMode = "offline"
 
     def __post_init__(self) -> None:

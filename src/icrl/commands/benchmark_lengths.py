@@ -1,0 +1,137 @@
+"""`icrl benchmark --seq-len`: time and memory of the sequence models against sequence length."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, load_models, show_tables, write_record
+from icrl.errors import UserError
+from icrl.models import ModelSpec
+from icrl.report.benchmark import draw_sweep
+from icrl.report.style import save
+from icrl.spec.experiment import ExperimentSpec
+from icrl.timing.idle import idle_environments
+from icrl.timing.machine import peak_bytes
+from icrl.timing.matching import matched
+from icrl.timing.programs import Clock, Interval, Program
+from icrl.timing.sequences import UpdateOf, exponents, measure_length
+from icrl.timing.spec import Match
+
+SHORTEST, LONGEST_ON_CPU, LONGEST = 2**7, 2**14, 2**17
+USES = {"act": "act", "forward": "forward", "gradient": "forward + backward", "update": "update"}
+"""What is timed, and how a reader sees it."""
+
+
+def benchmark_lengths(
+    spec: str | None = None,
+    *,
+    seq_len: str,
+    models: Sequence[str] | None = None,
+    match: Match | None = None,
+    scale: str | None = None,
+    out: Path | None = None,
+) -> None:
+    """Times the models of a spec by length, and writes ``benchmark.json`` and its figure; prints the table.
+
+    Raises:
+        UserError: a length is no positive number, or a model is not one of the spec's.
+    """
+    clock = time.perf_counter
+    lengths = parse_lengths(seq_len)
+    experiments = load_models(spec or DEFAULT_SPEC, models, scale)
+    first = next(iter(experiments.values()))
+    settings = replace(first.benchmark, match=match or first.benchmark.match)
+    chosen = matched({name: experiment.model for name, experiment in experiments.items()}, settings.match)
+    console = Console(stderr=True, highlight=False)
+    found: list[dict[str, dict[str, Any]]] = []
+    for length in lengths:
+        console.print(f"length {length:,}: compiling and timing {', '.join(chosen)}")
+        found.append(
+            measure_length(
+                chosen,
+                length,
+                spec=settings,
+                previous=found,
+                update_of=_idle_update(first, settings.rows, clock),
+                clock=clock,
+            )
+        )
+    records = [record for by_model in found for record in by_model.values()]
+    grown = exponents(records)
+    result = {
+        "match": settings.match,
+        "repetitions": settings.repetitions,
+        "records": records,
+        "exponents": {name: {use: power._asdict() for use, power in of.items()} for name, of in grown.items()},
+        "peak_bytes": peak_bytes(),
+    }
+    path = write_record(out, "benchmark", result)
+    show_tables(_tables(records, grown))
+    for record in records:
+        if "skipped" in record:
+            print(f"skipped: {record['model']} at {record['length']:,}: {record['skipped']}")
+    print(path)
+    print(save(draw_sweep(json.loads(path.read_text(encoding="utf-8"))), path.with_suffix(".png")))
+
+
+def parse_lengths(text: str) -> tuple[int, ...]:
+    """The lengths that ``--seq-len`` asks for, ascending; ``sweep`` reaches farther on an accelerator.
+
+    Raises:
+        UserError: it is neither ``sweep`` nor numbers.
+    """
+    if text == "sweep":
+        longest = LONGEST_ON_CPU if jax.default_backend() == "cpu" else LONGEST
+        return tuple(2**power for power in range(SHORTEST.bit_length() - 1, longest.bit_length()))
+    parts = text.split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise UserError(f"--seq-len: got {text!r}; expected sweep, a length in steps, or several: 128,1024")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _idle_update(experiment: ExperimentSpec, rows: int, clock: Clock) -> UpdateOf:
+    """Makes the whole learner update of the experiment, in an environment that costs nothing."""
+    environments = idle_environments(rows)
+
+    def update_of(model: ModelSpec, length: int) -> Program:
+        learner_spec = replace(experiment.learner, rollout_steps=length)
+        policy = experiment.policy.build(model, environments.action_space)
+        learner = learner_spec.build(policy, environments, num_updates=1)
+        return Program.of(learner.update, jax.jit(learner.init)(jax.random.PRNGKey(0)), clock=clock)
+
+    return update_of
+
+
+def _tables(records: Sequence[Mapping[str, Any]], grown: Mapping[str, Mapping[str, Interval]]) -> Iterable[Table]:
+    """Milliseconds, ratios to S5 and memory by model and length; then the exponents."""
+    times = Table("model", "length", *(f"{use}, ms" for use in USES.values()), "compile s", "memory MB")
+    to_s5 = Table("to s5", "length", *USES.values())
+    for record in records:
+        name, length = record["model"], f"{record['length']:,}"
+        if "skipped" in record:
+            continue
+        programs = record["programs"]
+        times.add_row(
+            name,
+            length,
+            *(describe(programs[use]["seconds"], scale=1e3) for use in USES),
+            f"{sum(program['compile_seconds'] for program in programs.values()):.1f}",
+            f"{max(sum(program['memory_bytes'].values()) for program in programs.values()) / 1e6:,.1f}",
+        )
+        if name != "s5" and "to_s5" in programs["act"]:
+            to_s5.add_row(name, length, *(describe(programs[use]["to_s5"]) for use in USES))
+    yield times
+    if to_s5.row_count:
+        yield to_s5
+    if grown:
+        powers = Table("grows with length to the power", *USES.values())
+        for name, of_use in grown.items():
+            powers.add_row(name, *(describe(of_use[use]) for use in USES))
+        yield powers

@@ -1,0 +1,70 @@
+"""What the sections of `icrl benchmark` share: which models, how a record is written, how an interval is shown."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from icrl.commands.evaluate import machine
+from icrl.errors import Problem, SpecError, did_you_mean, show
+from icrl.runs.disk import to_json, write_atomically
+from icrl.runs.provenance import git_commit
+from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names
+from icrl.timing.programs import Interval
+
+DEFAULT_SPEC = "benchmark"
+TABLE_WIDTH = 160
+
+
+def load_models(spec: str, names: Sequence[str] | None, scale: str | None = None) -> dict[str, ExperimentSpec]:
+    """The experiment with each of its models, or with each of those named.
+
+    Raises:
+        SpecError: a name is none of the spec's.
+    """
+    known = model_names(spec)
+    for name in names or ():
+        if name not in known:
+            raise SpecError([Problem("--models", show(name), f"of {', '.join(known)}", did_you_mean(name, known))])
+    return {name: load_experiment(spec, model=name, scale=scale) for name in names or known}
+
+
+def write_record(out: Path | None, name: str, content: Mapping[str, Any]) -> Path:
+    """Writes what was measured, and with what, to ``<name>.json`` in ``out`` or results/benchmark; gives its path."""
+    folder = out or Path("results", "benchmark")
+    folder.mkdir(parents=True, exist_ok=True)
+    made_with = {
+        "schema": 2,
+        "command": " ".join(["icrl", *sys.argv[1:]]),
+        "git_commit": git_commit(),
+        "machine": machine() | {"processor": _processor(), "cores_allowed": len(os.sched_getaffinity(0))},
+    }
+    path = folder / f"{name}.json"
+    write_atomically(path, json.dumps(to_json(made_with | dict(content)), indent=1) + "\n")
+    return path
+
+
+def show_tables(tables: Iterable[Table]) -> None:
+    """Prints tables to stdout; where that is no terminal, at their full width."""
+    console = Console(highlight=False)
+    for table in tables:
+        console.print(table, width=None if console.is_terminal else TABLE_WIDTH, crop=False)
+
+
+def describe(interval: Mapping[str, float] | Interval, digits: int = 2, scale: float = 1.0) -> str:
+    """A median and its interval, as tables show them."""
+    values = interval._asdict() if isinstance(interval, Interval) else interval
+    median, low, high = (f"{scale * values[name]:,.{digits}f}" for name in ("median", "low", "high"))
+    return f"{median} [{low}, {high}]"
+
+
+def _processor() -> str:
+    """The processor's own name, where Linux tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,0 +1,280 @@
+"""`icrl benchmark --throughput`: env steps per second of acting, learning and training, and what bounds them."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+from rich.table import Table
+
+from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, load_models, show_tables, write_record
+from icrl.errors import SpecError
+from icrl.learners.ppo import PPO, LearnerState, take_rows
+from icrl.spec.experiment import ExperimentSpec, load_experiment
+from icrl.timing.machine import machine_rates, peak_bytes
+from icrl.timing.physics import measure_physics
+from icrl.timing.programs import Clock, Interval, Program, interleave
+from icrl.types import Key, PyTree
+
+REPETITIONS = 3
+PHYSICS_STEPS = 100
+
+
+def benchmark_throughput(
+    spec: str | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    scale: str | None = None,
+    out: Path | None = None,
+) -> None:
+    """Times the parts of a training spec with its default model or those named, and its physics.
+
+    Writes ``throughput.json`` and prints the tables.
+
+    Raises:
+        SpecError: the spec, or a model named, is wrong.
+    """
+    clock = time.perf_counter
+    spec = spec or DEFAULT_SPEC
+    experiments = load_models(spec, models, scale) if models else {"": load_experiment(spec, scale=scale)}
+    console = Console(stderr=True, highlight=False)
+    console.print("the machine's rates")
+    rates = machine_rates(clock=clock)
+    training = [measure_training(experiment, rates, console, clock) for experiment in experiments.values()]
+    console.print("physics of several environments in one batch")
+    experiment = next(iter(experiments.values()))
+    physics = measure_physics(
+        [member.environment for member in experiment.build().environments.members],
+        rows_each=max(1, experiment.num_rows // len(experiment.environment.train)),
+        num_steps=PHYSICS_STEPS,
+        repetitions=REPETITIONS,
+        clock=clock,
+    )
+    result = {"machine_rates": rates, "training": training, "physics": physics, "peak_bytes": peak_bytes()}
+    path = write_record(out, "throughput", result)
+    show_tables(_tables(result))
+    print(path)
+
+
+def parts(learner: PPO, clock: Clock) -> dict[str, Program]:
+    """The programs of one update: physics alone, acting (which holds it), learning, and the update as trained with."""
+    state: LearnerState = jax.jit(learner.init)(jax.random.PRNGKey(0))
+    key = jax.random.PRNGKey(1)
+    act = Program.of(
+        lambda *inputs: learner.collect(*inputs[:2], key=inputs[2]), state.params, state.carry, key, clock=clock
+    )
+    _, batch = act()
+    return {
+        "physics": Program.of(_physics(learner), state.carry.environment, key, clock=clock),
+        "act": act,
+        "learn": Program.of(
+            lambda *inputs: learner.learn(*inputs[:3], key=inputs[3]),
+            state.params,
+            state.optimizer,
+            batch,
+            key,
+            clock=clock,
+        ),
+        "update": Program.of(learner.update, state, clock=clock),
+    }
+
+
+def measure_training(
+    experiment: ExperimentSpec, rates: Mapping[str, float], console: Console, clock: Clock
+) -> dict[str, Any]:
+    """One model's record: speeds, shares of an update's time, limits, the same by family, and scaling in size."""
+    console.print(f"{experiment.name}, {experiment.model_name}: compiling and timing the parts of an update")
+    learner = experiment.build()
+    programs = parts(learner, clock)
+    speeds = _speeds(experiment, programs, clock)
+    seconds = {name: part["seconds"]["median"] for name, part in speeds["parts"].items()}
+    shares = {
+        "physics": seconds["physics"] / seconds["update"],
+        "policy and bookkeeping, acting": (seconds["act"] - seconds["physics"]) / seconds["update"],
+        "learning": seconds["learn"] / seconds["update"],
+    }
+    families = {}
+    for family in learner.environments.members if len(learner.environments.members) > 1 else ():
+        console.print(f"the same with {', '.join(family.tasks)} alone")
+        alone = _with_tasks(experiment, family.tasks)
+        families[", ".join(family.tasks)] = _speeds(alone, parts(alone.build(), clock), clock)
+    return {
+        "experiment": experiment.name,
+        "model": experiment.model_name,
+        "scale": experiment.scale,
+        **speeds,
+        "shares": shares,
+        "limits": _limits(learner, programs, seconds["learn"], rates, clock),
+        "families": families,
+        "scaling": measure_scaling(experiment, console, clock),
+    }
+
+
+def measure_scaling(experiment: ExperimentSpec, console: Console, clock: Clock) -> list[dict[str, Any]]:
+    """Whole updates of the spec at half and twice its rows, rollout and width, and with fewer tasks."""
+    records = []
+    programs: dict[int, Program] = {}
+    for axis, value, variant in variants(experiment):
+        console.print(f"whole update at {axis} {value}")
+        learner = variant.build()
+        state = jax.jit(learner.init)(jax.random.PRNGKey(0))
+        programs[len(records)] = Program.of(learner.update, state, clock=clock)
+        records.append({"axis": axis, "value": value, "env_steps": variant.env_steps_per_update})
+    samples = interleave(programs, REPETITIONS, clock)
+    for index, record in enumerate(records):
+        interval = Interval.of(samples[index])
+        record |= {
+            "seconds": interval._asdict(),
+            "env_steps_per_second": record["env_steps"] / interval.median,
+            "compile_seconds": programs[index].compile_seconds,
+            "memory_bytes": programs[index].memory_bytes,
+        }
+    return records
+
+
+def variants(experiment: ExperimentSpec) -> Iterator[tuple[str, int, ExperimentSpec]]:
+    """The spec's sizes, one axis at a time: the axis, its value there, and the spec with it."""
+    learner, model, tasks = experiment.learner, experiment.model, experiment.environment.train
+    for factor in (0.5, 1, 2):
+        rows = _fitting_rows(experiment, len(tasks), int(factor * experiment.num_rows))
+        yield "rows", rows, replace(experiment, num_rows=rows)
+    for factor in (0.5, 2):
+        steps = max(1, int(factor * learner.rollout_steps))
+        yield "rollout", steps, replace(experiment, learner=replace(learner, rollout_steps=steps))
+    for factor in (0.5, 2):
+        width = max(1, int(factor * model.width))
+        try:
+            yield "width", width, replace(experiment, model=replace(model, width=width))
+        except SpecError:  # such as a width that the number of heads does not divide
+            continue
+    for num_tasks in sorted({1, math.ceil(len(tasks) / 2)} - {len(tasks)}):
+        yield "tasks", num_tasks, _with_tasks(experiment, tasks[:num_tasks])
+
+
+def _with_tasks(experiment: ExperimentSpec, tasks: tuple[str, ...]) -> ExperimentSpec:
+    environment = replace(experiment.environment, train=tasks, held_out=())
+    rows = _fitting_rows(experiment, len(tasks), experiment.num_rows)
+    return replace(experiment, environment=environment, num_rows=rows)
+
+
+def _fitting_rows(experiment: ExperimentSpec, num_tasks: int, wanted: int) -> int:
+    """The largest number of rows up to the wanted one, at least one set, that tasks and minibatches share equally."""
+    share = math.lcm(num_tasks, experiment.learner.num_minibatches)
+    return max(1, wanted // share) * share
+
+
+def _physics(learner: PPO) -> Callable[[PyTree, Key], PyTree]:
+    """Steps the environments for a rollout with actions of zero."""
+    environments = learner.environments
+
+    def run(states: PyTree, key: Key) -> PyTree:
+        action = jnp.zeros((environments.num_rows, environments.action_space.size))
+
+        def step(states: PyTree, key: Key) -> tuple[PyTree, jax.Array]:
+            states, timestep = environments.step(states, action, key=key)
+            return states, timestep.reward.sum()
+
+        return jax.lax.scan(step, states, jax.random.split(key, learner.spec.rollout_steps))
+
+    return run
+
+
+def _speeds(experiment: ExperimentSpec, programs: Mapping[str, Program], clock: Clock) -> dict[str, Any]:
+    env_steps = experiment.env_steps_per_update
+    samples = interleave(programs, REPETITIONS, clock)
+    return {
+        "rows": experiment.num_rows,
+        "env_steps_per_update": env_steps,
+        "parts": {
+            name: {
+                "seconds": Interval.of(samples[name])._asdict(),
+                "env_steps_per_second": env_steps / Interval.of(samples[name]).median,
+                "compile_seconds": program.compile_seconds,
+                "memory_bytes": program.memory_bytes,
+            }
+            for name, program in programs.items()
+        },
+    }
+
+
+def _limits(
+    learner: PPO, programs: Mapping[str, Program], learn_seconds: float, rates: Mapping[str, float], clock: Clock
+) -> dict[str, float]:
+    """Work of learning by XLA's count, times the gradient steps, beside the machine's rates.
+
+    XLA counts a loop's body once, so the elementwise work inside a sequential scan is missing: a lower bound.
+    """
+    num_minibatches = learner.spec.num_minibatches
+    params, _, batch, _ = programs["learn"].arguments
+    rows = jnp.arange(learner.environments.num_rows // num_minibatches)
+    minibatch = jax.jit(take_rows)(batch, rows)
+    step = Program.of(jax.grad(learner.loss, has_aux=True), params, minibatch, clock=clock)
+    num_steps = learner.spec.num_epochs * num_minibatches
+    flops, bytes_moved = num_steps * step.flops, num_steps * step.bytes_accessed
+    return {
+        "gradient_steps": num_steps,
+        "flops": flops,
+        "bytes": bytes_moved,
+        "share_of_product_rate": flops / learn_seconds / rates["product_flops_per_second"],
+        "share_of_copy_rate": bytes_moved / learn_seconds / rates["copy_bytes_per_second"],
+    }
+
+
+def _tables(result: Mapping[str, Any]) -> Iterator[Table]:
+    for training in result["training"]:
+        yield _speed_table(training)
+        yield _limit_table(training, result["machine_rates"])
+        yield _scaling_table(training)
+    physics = result["physics"]
+    table = Table("physics in one batch", "ms")
+    for name, seconds in physics["seconds"].items():
+        table.add_row(name, describe(seconds, scale=1e3))
+    table.add_row("bound / ideal", describe(physics["bound_to_ideal"]))
+    table.add_row("switch / bound", describe(physics["switch_to_bound"]))
+    yield table
+
+
+def _speed_table(training: Mapping[str, Any]) -> Table:
+    table = Table(
+        f"{training['model']}, env steps/s", "rows", "physics alone", "acting", "learning", "whole update", "compile s"
+    )
+    for name, record in ({"all tasks": training} | training["families"]).items():
+        of = record["parts"]
+        table.add_row(
+            name,
+            str(record["rows"]),
+            *(f"{of[part]['env_steps_per_second']:,.0f}" for part in ("physics", "act", "learn", "update")),
+            f"{of['update']['compile_seconds']:.1f}",
+        )
+    split = ", ".join(f"{name} {share:.0%}" for name, share in training["shares"].items())
+    table.caption = f"an update's time: {split}"
+    return table
+
+
+def _limit_table(training: Mapping[str, Any], rates: Mapping[str, float]) -> Table:
+    limits = training["limits"]
+    table = Table(f"{training['model']}, learning", "one update", "the machine at best", "share of it")
+    for what, unit, count, rate in (
+        ("floating-point operations", "product_flops_per_second", "flops", "share_of_product_rate"),
+        ("bytes read and written", "copy_bytes_per_second", "bytes", "share_of_copy_rate"),
+    ):
+        table.add_row(what, f"{limits[count] / 1e9:,.2f} G", f"{rates[unit] / 1e9:,.1f} G/s", f"{limits[rate]:.0%}")
+    return table
+
+
+def _scaling_table(training: Mapping[str, Any]) -> Table:
+    table = Table(f"{training['model']}, axis", "value", "whole update, env steps/s", "temporary MB", "compile s")
+    for record in training["scaling"]:
+        table.add_row(
+            record["axis"],
+            str(record["value"]),
+            f"{record['env_steps_per_second']:,.0f}",
+            f"{record['memory_bytes']['temporary'] / 1e6:,.1f}",
+            f"{record['compile_seconds']:.1f}",
+        )
+    return table

@@ -1,0 +1,81 @@
+"""What one S5 layer's scan costs beside its matrix products, by schedule.
+
+The layer here is ``y = scan(u B) C``: input projection, recurrence with resets, output projection, forward and
+backward. ``plain`` is the paper's operator (`icrl.models.scan.reference_scan`); ``products`` leaves the recurrence out.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from icrl.models.scan import Schedule, resettable_scan, resolve
+from icrl.timing.programs import Clock, Interval, Program, interleave, ratios
+
+SCHEDULES: tuple[Schedule, ...] = ("plain", "parallel", "sequential")
+
+
+class Shape(NamedTuple):
+    """Steps, rows, width, state pairs."""
+
+    num_steps: int
+    rows: int
+    width: int
+    pairs: int
+
+
+SHAPES = (Shape(1024, 8, 256, 128), Shape(1024, 64, 64, 32), Shape(128, 64, 64, 32), Shape(1024, 1, 16, 8))
+
+
+def layer_programs(shape: Shape, clock: Clock) -> dict[str, Program]:
+    """Output and gradients of the layer by schedule, and of its two products alone."""
+    num_steps, rows, width, pairs = shape
+    keys = jax.random.split(jax.random.PRNGKey(0), 7)
+    modulus, angle = jax.random.uniform(keys[0], (pairs,), minval=0.9), jax.random.uniform(keys[1], (pairs,))
+    lambda_2P = jnp.concatenate([modulus * jnp.cos(angle), modulus * jnp.sin(angle)])
+    b_H2P = jax.random.normal(keys[2], (width, 2 * pairs)) * width**-0.5
+    c_2PH = jax.random.normal(keys[3], (2 * pairs, width)) * pairs**-0.5
+    u_TBH, dy_TBH = jax.random.normal(keys[4], (2, num_steps, rows, width))
+    reset_TB = jax.random.bernoulli(keys[5], 1 / 64, (num_steps, rows))
+    x_B2P = jax.random.normal(keys[6], (rows, 2 * pairs))
+
+    def program(scan: Callable[..., jax.Array]) -> Program:
+        def run(lambda_2P, b_H2P, c_2PH, u_TBH, reset_TB, x_B2P, dy_TBH) -> Any:
+            def layer(lambda_2P, b_H2P, c_2PH, u_TBH):
+                return scan(lambda_2P, u_TBH @ b_H2P, reset_TB, x_B2P) @ c_2PH
+
+            y_TBH, pull_back = jax.vjp(layer, lambda_2P, b_H2P, c_2PH, u_TBH)
+            return y_TBH, pull_back(dy_TBH)
+
+        return Program.of(run, lambda_2P, b_H2P, c_2PH, u_TBH, reset_TB, x_B2P, dy_TBH, clock=clock)
+
+    def with_schedule(schedule: Schedule) -> Program:
+        return program(partial(resettable_scan, schedule=schedule))
+
+    programs = {str(schedule): with_schedule(schedule) for schedule in SCHEDULES}
+    return programs | {"products": program(lambda lambda_2P, u_TB2P, reset_TB, x_B2P: u_TB2P)}
+
+
+def measure_layer(shape: Shape, repetitions: int, clock: Clock = time.perf_counter) -> dict[str, Any]:
+    """The record of one shape: seconds by schedule, what ``auto`` picks, and its ratios pair by pair."""
+    programs = layer_programs(shape, clock)
+    samples = interleave(programs, repetitions, clock)
+    picked = resolve("auto", shape.num_steps)
+    return {
+        "shape": shape._asdict(),
+        "auto": picked,
+        "schedules": {
+            name: {
+                "seconds": Interval.of(samples[name])._asdict(),
+                "least_seconds": min(samples[name]),
+                "compile_seconds": program.compile_seconds,
+                "memory_bytes": program.memory_bytes,
+            }
+            for name, program in programs.items()
+        },
+        "plain_to_auto": ratios(samples["plain"], samples[picked])._asdict(),
+        "auto_to_products": ratios(samples[picked], samples["products"])._asdict(),
+    }
