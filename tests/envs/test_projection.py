@@ -97,6 +97,25 @@ def test_action_matrices_of_the_other_rungs_have_orthonormal_rows():
     np.testing.assert_array_equal(gram, np.broadcast_to(np.eye(2), gram.shape))
 
 
+def test_a_curriculum_mixes_rungs_evenly_in_training_and_not_in_evaluation():
+    spec = ProjectionSpec(kind="gaussian", observation_size=6, action_size=3, curriculum=("identity", "sign"))
+    inner = Counting(action_space=Continuous(2))
+    tasks = sample_tasks(spec.build(inner, training=True))
+    identity = [np.all(np.asarray(m) == np.eye(*m.shape[1:]), axis=(1, 2)) for m in tasks[1:]]
+    diagonal = [np.all(np.abs(m) == np.eye(*m.shape[1:]), axis=(1, 2)) for m in tasks[1:]]
+    np.testing.assert_array_equal(*diagonal)  # observation and action are seen through the same rung
+    chance = 1 / 3 + 1 / 3 / 2**4  # a sixteenth of the sign matrices of four observations are the identity
+    for share, expected in ((identity[0].mean(), chance), (diagonal[0].mean(), 2 / 3)):
+        assert abs(share - expected) < 4 * np.sqrt(0.25 / NUM_DRAWS)
+    assert not np.any(np.asarray(sample_tasks(spec.build(inner)).observation_matrix) == 0)
+
+
+def test_a_curriculum_names_each_rung_once():
+    for curriculum in (("sign",), ("gaussian", "gaussian")):
+        with pytest.raises(SpecError, match=r"curriculum: got .*; expected rungs other than kind = sign, each once"):
+            ProjectionSpec(kind="sign", curriculum=curriculum)
+
+
 def test_observations_and_actions_pass_through_their_matrices():
     environment = projected("gaussian")
     rng = np.random.default_rng(0)

@@ -44,35 +44,43 @@ class ProjectionSpec:
     """False: identity for observations, whatever the kind."""
     project_action: bool = True
     """False: identity for actions, whatever the kind."""
+    curriculum: tuple[Rung, ...] = ()
+    """Other rungs that training mixes in: each episode is seen through ``kind`` or one of these, drawn evenly."""
 
     def __post_init__(self) -> None:
         for name in ("observation_size", "action_size"):
             if getattr(self, name) < 1:
                 raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
+        if len({self.kind, *self.curriculum}) <= len(self.curriculum):
+            got = list(self.curriculum)
+            raise SpecError.of("curriculum", got=got, expected=f"rungs other than kind = {self.kind}, each once")
 
-    def build(self, environment: Environment) -> "Projected":
-        """The environment seen through projections of this kind.
+    def build(self, environment: Environment, *, training: bool = False) -> "Projected":
+        """The environment seen through projections of this kind; in training, of the curriculum's also.
 
         Raises:
             SpecError: a rung other than ``gaussian`` cannot embed the environment's sizes into the agent's.
         """
-        rungs: dict[str, Rung] = {
-            "observation": self.kind if self.project_observation else "identity",
-            "action": self.kind if self.project_action else "identity",
+        kinds = (self.kind, *self.curriculum) if training else (self.kind,)
+        rungs: dict[str, tuple[Rung, ...]] = {
+            "observation": kinds if self.project_observation else ("identity",) * len(kinds),
+            "action": kinds if self.project_action else ("identity",) * len(kinds),
         }
         sizes = {
             "observation": (self.observation_size, environment.observation_size),
             "action": (self.action_size, environment.action_space.size),
         }
         for what, (outer, inner) in sizes.items():
-            if rungs[what] != "gaussian" and outer < inner:
+            if set(rungs[what]) != {"gaussian"} and outer < inner:
                 raise SpecError.of(
                     f"{what}_size",
                     got=outer,
                     expected=f"at least {inner}, the {what} size of {', '.join(environment.tasks)}",
                     advice="raise it, or choose kind gaussian",
                 )
-        return Projected(environment, self.observation_size, self.action_size, rungs["observation"], rungs["action"])
+        (observation_rung, *_), (action_rung, *_) = pairs = tuple(rungs.values())
+        others = tuple(zip(*pairs, strict=True))[1:]
+        return Projected(environment, self.observation_size, self.action_size, observation_rung, action_rung, others)
 
 
 def sample_embedding(rung: Rung, outer: int, inner: int, *, key: Key) -> jax.Array:
@@ -112,6 +120,8 @@ class Projected(Environment):
     action_size: int
     observation_rung: Rung = "gaussian"
     action_rung: Rung = "gaussian"
+    other_rungs: tuple[tuple[Rung, Rung], ...] = ()
+    """Further pairs of rungs; an episode draws one pair of all, evenly."""
 
     @property
     def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -131,18 +141,23 @@ class Projected(Environment):
     def sample_task(self, index: jax.Array, *, key: Key) -> ProjectedTask:
         """Draws the inner task and both matrices, independently."""
         inner_key, observation_key, action_key = jax.random.split(key, 3)
-        embed_action = sample_embedding(
-            self.action_rung, self.action_size, self.inner.action_space.size, key=action_key
-        )
-        if self.action_rung == "gaussian":  # entries N(0, 1/A): unit-variance actions stay unit-variance
-            embed_action *= jnp.sqrt(self.inner.action_space.size / self.action_size)
-        return ProjectedTask(
-            self.inner.sample_task(index, key=inner_key),
-            sample_embedding(
-                self.observation_rung, self.observation_size, self.inner.observation_size, key=observation_key
-            ),
-            embed_action.T,
-        )
+        matrices = self._matrices(self.observation_rung, self.action_rung, observation_key, action_key)
+        if self.other_rungs:
+            others = [self._matrices(*rungs, observation_key, action_key) for rungs in self.other_rungs]
+            chosen = jax.random.randint(jax.random.fold_in(key, len(others)), (), 0, 1 + len(others))
+            matrices = jax.tree.map(lambda *choices: jnp.stack(choices)[chosen], matrices, *others)
+        return ProjectedTask(self.inner.sample_task(index, key=inner_key), *matrices)
+
+    def _matrices(
+        self, observation_rung: Rung, action_rung: Rung, observation_key: Key, action_key: Key
+    ) -> tuple[jax.Array, jax.Array]:
+        """``M_o`` and ``M_a`` of the given rungs."""
+        num_actions = self.inner.action_space.size
+        embed_action = sample_embedding(action_rung, self.action_size, num_actions, key=action_key)
+        if action_rung == "gaussian":  # entries N(0, 1/A): unit-variance actions stay unit-variance
+            embed_action *= jnp.sqrt(num_actions / self.action_size)
+        observed = self.inner.observation_size
+        return sample_embedding(observation_rung, self.observation_size, observed, key=observation_key), embed_action.T
 
     def reset(self, task: ProjectedTask, *, key: Key) -> tuple[PyTree, jax.Array]:
         """Resets the inner environment; gives ``M_o x``."""

@@ -73,7 +73,7 @@ class TaskSetSpec:
             raise SpecError(problems)
         for environment in environments:
             try:
-                self._present(environment)
+                self._present(environment, training=True)
             except SpecError as error:
                 raise SpecError(replace(p, where=f"projection.{p.where}") for p in error.problems) from error
 
@@ -87,9 +87,11 @@ class TaskSetSpec:
         return "train" if task in self.train else "held_out"
 
     def build(
-        self, tasks: Sequence[str], num_rows: int, *, trials_per_episode: int | None = None, stagger: bool = False
+        self, tasks: Sequence[str], num_rows: int, *, trials_per_episode: int | None = None, training: bool = False
     ) -> Environments:
         """The batch of environments for some of the tasks, by default with the training number of trials.
+
+        In training, rows start in different trials and the projections' curriculum holds.
 
         Raises:
             UserError: the suite needs an optional package that is not installed.
@@ -98,20 +100,20 @@ class TaskSetSpec:
             dm_control_suite.require_playground()
         members = tuple(
             Episodes(
-                self._present(environment),
+                self._present(environment, training),
                 self._limit(environment),
                 trials_per_episode or self.trials_per_episode,
                 self.observe_action,
-                stagger,
+                training,
                 self.observe_reward,
             )
             for environment in self._environments(tasks)
         )
         return Environments(members, num_rows)
 
-    def _present(self, environment: Environment) -> Environment:
+    def _present(self, environment: Environment, training: bool) -> Environment:
         """An environment as the agent meets it."""
-        return environment if self.projection is None else self.projection.build(environment)
+        return environment if self.projection is None else self.projection.build(environment, training=training)
 
     def _limit(self, environment: Environment) -> int:
         """Time limit of the environment's trials."""

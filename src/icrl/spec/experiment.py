@@ -168,7 +168,7 @@ class ExperimentSpec:
 
     def build(self) -> OnPolicy:
         """The learner, with its policy and training environments."""
-        environments = self.environment.build(self.environment.train, self.num_rows, stagger=True)
+        environments = self.environment.build(self.environment.train, self.num_rows, training=True)
         return self.learner.build(self.build_policy(environments), environments, self.num_updates)
 
     def build_policy(self, environments: Environments) -> Policy:
