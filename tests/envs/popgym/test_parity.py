@@ -90,5 +90,5 @@ def test_spaces_and_time_limits_are_the_same(task: str):
         case gymnasium.spaces.MultiDiscrete(nvec=(rows, columns)):
             assert ours.action_space == Discrete(int(rows * columns))
         case gymnasium.spaces.Discrete(n=size):
-            assert ours.action_space == Discrete(size)
+            assert ours.action_space == Discrete(int(size))
     assert ours.max_trial_steps == original.time_limit(theirs)
