@@ -82,7 +82,7 @@ def _of_cartpole(env: Any) -> CartPoleState:
 
 
 def _of_pendulum(env: Any) -> PendulumState:
-    angle, velocity = np.float32(env.state)
+    angle, velocity = env.state.astype(np.float32)
     return PendulumState(angle, velocity, _number(env.num_steps))
 
 

@@ -85,10 +85,11 @@ def test_spaces_and_time_limits_are_the_same(task: str):
     ours, theirs = TASKS[task], original.make(task)
     assert ours.observation_size == gymnasium.spaces.flatdim(theirs.observation_space)
     match theirs.action_space:
-        case gymnasium.spaces.Box(shape=(size,)):
-            assert ours.action_space == Continuous(size)
-        case gymnasium.spaces.MultiDiscrete(nvec=(rows, columns)):
-            assert ours.action_space == Discrete(rows * columns)
-        case gymnasium.spaces.Discrete(n=size):
-            assert ours.action_space == Discrete(size)
+        case gymnasium.spaces.Box() as box:
+            expected = Continuous(box.shape[0])
+        case gymnasium.spaces.MultiDiscrete() as pair:
+            expected = Discrete(int(pair.nvec.prod()))
+        case choice:
+            expected = Discrete(int(choice.n))
+    assert ours.action_space == expected
     assert ours.max_trial_steps == original.time_limit(theirs)
