@@ -43,14 +43,17 @@ def test_every_shipped_experiment_builds_at_every_scale_with_every_model(name: s
     rows = jnp.zeros((1, spec.num_rows))
     observation = jnp.zeros((1, spec.num_rows, learner.environments.observation_size))
     policy = learner.policy
-    shapes = jax.eval_shape(
-        lambda: policy.init_with_output(
-            jax.random.PRNGKey(0), policy.initial_memory(spec.num_rows), observation, rows.astype(bool)
+
+    def act():
+        memory = policy.initial_memory(spec.num_rows)
+        (_, distribution, value), _ = policy.init_with_output(
+            jax.random.PRNGKey(0), memory, observation, rows.astype(bool)
         )
-    )
-    (_, distribution, value), _ = shapes
+        return distribution.mode(), value
+
+    action, value = jax.eval_shape(act)
     space = learner.environments.action_space
-    assert distribution.mode().shape == (*rows.shape, *([space.size] if isinstance(space, Continuous) else []))
+    assert action.shape == (*rows.shape, *([space.size] if isinstance(space, Continuous) else []))
     assert value.shape == rows.shape
 
 
@@ -144,7 +147,7 @@ def test_an_override_changes_the_scale_and_an_option_the_override(path: str):
 def test_a_learner_is_chosen_by_its_kind(tmp_path: Path):
     file = tmp_path / "mine.yaml"
     file.write_text(
-        YAML.replace("{kind: ppo, learning_rate: 1e-4}", "{kind: a2c}").replace("num_rows: 8", "num_rows: 2")
+        YAML.replace("{kind: ppo, learning_rate: 1e-4}", "{kind: a2c}").replace("num_rows: 16", "num_rows: 2")
     )
     spec = load_experiment(str(file), scale="large")
     assert (spec.learner, spec.env_steps_per_update) == (A2CSpec(), 2 * 32)
@@ -168,7 +171,7 @@ def test_a_point_of_the_grid_changes_the_scale_and_an_override_the_point(tmp_pat
     assert load_experiment(str(file), scale="small", point="1", overrides=["num_rows=6"]).num_rows == 6
     assert load_experiment(str(file), scale="small", point="2").model == MLPSpec(width=8)
     off_the_grid = load_experiment(str(file), scale="small")
-    assert (off_the_grid.point, off_the_grid.num_rows, off_the_grid.model) == ("", 4, MLPSpec(width=4))
+    assert (off_the_grid.point, off_the_grid.num_rows, off_the_grid.model) == ("", 8, MLPSpec(width=4))
 
 
 def test_a_point_that_is_not_on_the_grid_is_refused(tmp_path: Path, path: str):
