@@ -148,7 +148,7 @@ def test_an_override_changes_the_scale_and_an_option_the_override(path: str):
 def test_a_learner_is_chosen_by_its_kind(tmp_path: Path):
     file = tmp_path / "mine.yaml"
     file.write_text(
-        YAML.replace("{kind: ppo, learning_rate: 1e-4}", "{kind: a2c}").replace("num_rows: 8", "num_rows: 2")
+        YAML.replace("{kind: ppo, learning_rate: 1e-4}", "{kind: a2c}").replace("num_rows: 16", "num_rows: 2")
     )
     spec = load_experiment(str(file), scale="large")
     assert (spec.learner, spec.env_steps_per_update) == (A2CSpec(), 2 * 32)
@@ -172,7 +172,7 @@ def test_a_point_of_the_grid_changes_the_scale_and_an_override_the_point(tmp_pat
     assert load_experiment(str(file), scale="small", point="1", overrides=["num_rows=6"]).num_rows == 6
     assert load_experiment(str(file), scale="small", point="2").model == MLPSpec(width=8)
     off_the_grid = load_experiment(str(file), scale="small")
-    assert (off_the_grid.point, off_the_grid.num_rows, off_the_grid.model) == ("", 4, MLPSpec(width=4))
+    assert (off_the_grid.point, off_the_grid.num_rows, off_the_grid.model) == ("", 8, MLPSpec(width=4))
 
 
 def test_a_point_that_is_not_on_the_grid_is_refused(tmp_path: Path, path: str):
