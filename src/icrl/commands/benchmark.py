@@ -47,7 +47,7 @@ def benchmark(
 @contextmanager
 def _without_compilation_cache() -> Iterator[None]:
     """Compiles everything anew, so that its time is what it is for a new program."""
-    before = jax.config.jax_enable_compilation_cache
+    before = jax.config.values["jax_enable_compilation_cache"]
     jax.config.update("jax_enable_compilation_cache", False)
     try:
         yield

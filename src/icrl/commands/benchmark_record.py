@@ -52,8 +52,10 @@ def write_record(out: Path | None, name: str, content: Mapping[str, Any]) -> Pat
 def show_tables(tables: Iterable[Table]) -> None:
     """Prints tables to stdout; where that is no terminal, at their full width."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = TABLE_WIDTH
     for table in tables:
-        console.print(table, width=None if console.is_terminal else TABLE_WIDTH, crop=False)
+        console.print(table)
 
 
 def describe(interval: Mapping[str, float] | Interval, digits: int = 2, scale: float = 1.0) -> str:

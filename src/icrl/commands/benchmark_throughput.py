@@ -111,19 +111,24 @@ def measure_training(
         "shares": shares,
         "limits": _limits(learner, programs, seconds["learn"], rates, clock),
         "families": families,
-        "scaling": measure_scaling(experiment, console, clock),
+        "scaling": measure_scaling(experiment, programs["update"], console, clock),
     }
 
 
-def measure_scaling(experiment: ExperimentSpec, console: Console, clock: Clock) -> list[dict[str, Any]]:
-    """Whole updates of the spec at half and twice its rows, rollout and width, and with fewer tasks."""
+def measure_scaling(
+    experiment: ExperimentSpec, update: Program, console: Console, clock: Clock
+) -> list[dict[str, Any]]:
+    """Whole updates of the spec as it is, at half and twice its rows, rollout and width, and with fewer tasks."""
     records = []
     programs: dict[int, Program] = {}
     for axis, value, variant in variants(experiment):
         console.print(f"whole update at {axis} {value}")
-        learner = variant.build()
-        state = jax.jit(learner.init)(jax.random.PRNGKey(0))
-        programs[len(records)] = Program.of(learner.update, state, clock=clock)
+        if variant == experiment:
+            programs[len(records)] = update
+        else:
+            learner = variant.build()
+            state = jax.jit(learner.init)(jax.random.PRNGKey(0))
+            programs[len(records)] = Program.of(learner.update, state, clock=clock)
         records.append({"axis": axis, "value": value, "env_steps": variant.env_steps_per_update})
     samples = interleave(programs, REPETITIONS, clock)
     for index, record in enumerate(records):
