@@ -32,12 +32,13 @@ def test_a_pole_that_never_falls_earns_1():
     np.testing.assert_allclose(after.reward, 1 / 200)
 
 
+PROJECTION = ProjectionSpec("gaussian", observation_size=4, action_size=2)
 SPEC = TaskSetSpec(
     suite="cartpole",
     train=("stateless_cartpole",),
     trial_steps=None,
     trials_per_episode=3,
-    projection=ProjectionSpec("gaussian", observation_size=4, action_size=2),
+    projection=PROJECTION,
 )
 
 
@@ -66,12 +67,12 @@ def test_every_trial_starts_from_another_state_under_the_same_projection():
 
 
 def test_the_largest_coordinate_of_the_projected_action_is_the_push():
-    projected = SPEC.projection.build(ENVIRONMENT)
+    projected = PROJECTION.build(ENVIRONMENT)
     task = projected.sample_task(jnp.int32(0), key=jax.random.key(1))
     assert task.action_matrix.shape == (2, 2)
     state, _ = projected.reset(task, key=jax.random.key(2))
     pushes = []
-    for action in np.float32([[1, 0], [0, 1], [-1, 0], [0, -1]]):
+    for action in np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], np.float32):
         after, _ = projected.step(task, state, action, key=jax.random.key(3))
         left, right = np.asarray(task.action_matrix) @ action
         pushes.append(bool(after.motion[1] > state.motion[1]))

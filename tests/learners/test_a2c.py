@@ -15,15 +15,16 @@ from tests.learners.probes import MemoryProbe, learner, mean_return, train
 from tests.quick import jit
 
 SPEC = A2CSpec(rollout_steps=10, discount=0.9, entropy_weight=0.01, reward_scale=0.5)
-LEARNER = learner(
-    Counting(tasks=("endless", "ends_at_2"), terminates_at=(0, 2)),
-    GRUSpec(width=8),
-    SPEC,
-    num_rows=4,
-    trial_steps=3,
-    trials_per_episode=2,
-)
-assert isinstance(LEARNER, A2C)
+
+
+def a2c() -> A2C:
+    counting = Counting(tasks=("endless", "ends_at_2"), terminates_at=(0, 2))
+    built = learner(counting, GRUSpec(width=8), SPEC, num_rows=4, trial_steps=3, trials_per_episode=2)
+    assert isinstance(built, A2C)
+    return built
+
+
+LEARNER = a2c()
 
 
 @cache

@@ -64,7 +64,7 @@ def test_a_grid_is_ordered_by_point_then_model(grid: Grid):
 def test_panels_show_return_time_and_memory_by_point(grid: Grid):
     figure = figures.grid_panels(grid)
     lines = {
-        (place, line.get_label()): (line.get_xdata(), line.get_ydata())
+        (place, line.get_label()): np.array([line.get_xdata(), line.get_ydata()], float)
         for place, axes in enumerate(figure.axes)
         for line in axes.get_lines()
     }
