@@ -206,3 +206,19 @@ def test_impossible_sizes_are_refused(field, value, message):
     with pytest.raises(SpecError) as error:
         replace(SPEC, **{field: value})
     assert str(error.value) == message
+
+
+def test_the_paper_s_form_in_complex_numbers_gives_the_same_layer():
+    spec = S5Spec(width=4, num_layers=1, state_size=4)
+    x_TBH = jax.random.normal(jax.random.PRNGKey(1), (5, 2, 4))
+    reset_TB = jnp.zeros((5, 2), bool).at[2, 0].set(True)
+    model, plain = spec.build(), replace(spec, schedule="plain").build()
+    state = jax.tree.map(lambda leaf: leaf + 0.5, model.initial_state(2))
+    params = model.init(jax.random.PRNGKey(0), state, x_TBH, reset_TB)
+
+    def loss(params, model):
+        after, y_TBH = model.apply(params, state, x_TBH, reset_TB)
+        return jnp.sum(y_TBH**2) + sum(jnp.sum(leaf**3) for leaf in jax.tree.leaves(after))
+
+    found, expected = (jax.jit(jax.value_and_grad(loss), static_argnums=1)(params, m) for m in (plain, model))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), found, expected)

@@ -14,7 +14,7 @@ import numpy as np
 
 from icrl.errors import SpecError
 from icrl.models.hippo import hippo_eigenpairs
-from icrl.models.scan import Schedule, resettable_scan, to_complex, to_halves
+from icrl.models.scan import Schedule, reference_scan, resettable_scan, to_complex, to_halves
 from icrl.models.sequence import SequenceModel
 from icrl.types import PyTree
 
@@ -147,8 +147,31 @@ class StateSpace(nn.Module):
             jax.lax.complex(lambda_re, lambda_im), jnp.exp(log_delta), spec.discretization
         )
         b_bar_H2P = to_halves(to_complex(b_H2P) * input_scale)
-        x_TB2P = resettable_scan(to_halves(lambda_bar), u_TBH @ b_bar_H2P, reset_TB, state_B2P, spec.schedule)
-        return x_TB2P[-1], x_TB2P @ c_2PH + d_H * u_TBH
+        state_B2P, y_TBH = project_scan_project(
+            to_halves(lambda_bar), b_bar_H2P, c_2PH, u_TBH, reset_TB, state_B2P, spec.schedule
+        )
+        return state_B2P, y_TBH + d_H * u_TBH
+
+
+def project_scan_project(
+    lambda_2P: jax.Array,
+    b_H2P: jax.Array,
+    c_2PH: jax.Array,
+    u_TBH: jax.Array,
+    reset_TB: jax.Array,
+    state_B2P: jax.Array,
+    schedule: Schedule = "auto",
+) -> tuple[jax.Array, jax.Array]:
+    """The last state ``[B, 2P]`` and ``scan(u B) C`` ``[T, B, H]``.
+
+    The schedule ``plain`` is the paper's form throughout: the projections too are complex.
+    """
+    if schedule == "plain":
+        c_PH = to_complex(c_2PH.T).conj().T
+        x_TBP = reference_scan(to_complex(lambda_2P), u_TBH @ to_complex(b_H2P), reset_TB, to_complex(state_B2P))
+        return to_halves(x_TBP[-1]), (x_TBP @ c_PH).real
+    x_TB2P = resettable_scan(lambda_2P, u_TBH @ b_H2P, reset_TB, state_B2P, schedule)
+    return x_TB2P[-1], x_TB2P @ c_2PH
 
 
 def discretize(lambda_P: jax.Array, delta_P: jax.Array, method: str) -> tuple[jax.Array, jax.Array]:
