@@ -298,7 +298,7 @@ def _quiet_imports() -> Iterator[None]:
 
     MuJoCo prints that the optional package `warp` is missing to stdout, which belongs to the results.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA: errors only
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA: what is fatal only; it logs a slow compile as an error
     warnings.filterwarnings("ignore", module=r"(brax|mujoco|jaxopt|flax|orbax)(\.|$)")
     with redirect_stdout(io.StringIO()):
         yield
