@@ -259,7 +259,7 @@ def test_actuators_keep_their_directions_for_an_episode_while_starts_are_redrawn
     environments = spec.build(spec.train, 2)
 
     def step(carry, key):
-        (state,), timestep = environments.step(carry, jnp.zeros((2, 2)), key=key)
+        (state,), timestep = environments.step(carry, jnp.zeros((2, 2)), key=jax.random.split(key))
         task = state.task.inner
         return (state,), (task.directions, state.environment.position, timestep.trial_start, timestep.episode_start)
 

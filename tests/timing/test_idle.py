@@ -14,7 +14,7 @@ def test_idle_environments_reward_the_action_and_end_episodes():
     action = jnp.array([[0.5, 9.0], [-3.0, 9.0]])
     starts = []
     for _ in range(4):
-        state, timestep = jax.jit(environments.step)(state, action, key=key)
+        state, timestep = jax.jit(environments.step)(state, action, key=jax.random.split(key))
         np.testing.assert_array_equal(timestep.reward, [0.5, -1.0])
         starts.append(np.asarray(timestep.episode_start))
     assert np.array(starts).tolist() == [[False, False], [False, True], [False, False], [True, False]]

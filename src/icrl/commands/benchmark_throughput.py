@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, load_models, show_tables, write_record
-from icrl.errors import SpecError
-from icrl.learners.ppo import PPO, LearnerState, take_rows
+from icrl.errors import SpecError, UserError
+from icrl.learners.on_policy import LearnerState
+from icrl.learners.ppo import PPO, take_rows
 from icrl.spec.experiment import ExperimentSpec, load_experiment
 from icrl.timing.machine import machine_rates, peak_bytes
 from icrl.timing.physics import measure_physics
@@ -38,6 +39,7 @@ def benchmark_throughput(
 
     Raises:
         SpecError: the spec, or a model named, is wrong.
+        UserError: the spec's learner is not PPO.
     """
     clock = time.perf_counter
     spec = spec or DEFAULT_SPEC
@@ -89,7 +91,7 @@ def measure_training(
 ) -> dict[str, Any]:
     """One model's record: speeds, shares of an update's time, limits, the same by family, and scaling in size."""
     console.print(f"{experiment.name}, {experiment.model_name}: compiling and timing the parts of an update")
-    learner = experiment.build()
+    learner = _ppo(experiment)
     programs = parts(learner, clock)
     speeds = _speeds(experiment, programs, clock)
     seconds = {name: part["seconds"]["median"] for name, part in speeds["parts"].items()}
@@ -102,7 +104,7 @@ def measure_training(
     for family in learner.environments.members if len(learner.environments.members) > 1 else ():
         console.print(f"the same with {', '.join(family.tasks)} alone")
         alone = _with_tasks(experiment, family.tasks)
-        families[", ".join(family.tasks)] = _speeds(alone, parts(alone.build(), clock), clock)
+        families[", ".join(family.tasks)] = _speeds(alone, parts(_ppo(alone), clock), clock)
     return {
         "experiment": experiment.name,
         "model": experiment.model_name,
@@ -113,6 +115,13 @@ def measure_training(
         "families": families,
         "scaling": measure_scaling(experiment, programs["update"], console, clock),
     }
+
+
+def _ppo(experiment: ExperimentSpec) -> PPO:
+    learner = experiment.build()
+    if not isinstance(learner, PPO):
+        raise UserError(f"--throughput: got a spec with learner.kind {experiment.learner.kind}; expected ppo")
+    return learner
 
 
 def measure_scaling(
@@ -145,8 +154,8 @@ def measure_scaling(
 def variants(experiment: ExperimentSpec) -> Iterator[tuple[str, int, ExperimentSpec]]:
     """The spec's sizes, one axis at a time: the axis, its value there, and the spec with it."""
     learner, model, tasks = experiment.learner, experiment.model, experiment.environment.train
-    for factor in (0.5, 1, 2):
-        rows = _fitting_rows(experiment, len(tasks), int(factor * experiment.num_rows))
+    wanted = (int(factor * experiment.num_rows) for factor in (0.5, 1, 2))
+    for rows in sorted({_fitting_rows(experiment, len(tasks), rows) for rows in wanted}):
         yield "rows", rows, replace(experiment, num_rows=rows)
     for factor in (0.5, 2):
         steps = max(1, int(factor * learner.rollout_steps))
@@ -169,7 +178,7 @@ def _with_tasks(experiment: ExperimentSpec, tasks: tuple[str, ...]) -> Experimen
 
 def _fitting_rows(experiment: ExperimentSpec, num_tasks: int, wanted: int) -> int:
     """The largest number of rows up to the wanted one, at least one set, that tasks and minibatches share equally."""
-    share = math.lcm(num_tasks, experiment.learner.num_minibatches)
+    share = num_tasks * experiment.learner.row_groups
     return max(1, wanted // share) * share
 
 
@@ -181,7 +190,7 @@ def _physics(learner: PPO) -> Callable[[PyTree, Key], PyTree]:
         action = jnp.zeros((environments.num_rows, environments.action_space.size))
 
         def step(states: PyTree, key: Key) -> tuple[PyTree, jax.Array]:
-            states, timestep = environments.step(states, action, key=key)
+            states, timestep = environments.step(states, action, key=jax.random.split(key, environments.num_rows))
             return states, timestep.reward.sum()
 
         return jax.lax.scan(step, states, jax.random.split(key, learner.spec.rollout_steps))

@@ -61,10 +61,11 @@ class ProjectionSpec:
         Raises:
             SpecError: a rung other than ``gaussian`` cannot embed the environment's sizes into the agent's.
         """
-        kinds = (self.kind, *self.curriculum) if training else (self.kind,)
-        rungs: dict[str, tuple[Rung, ...]] = {
-            "observation": kinds if self.project_observation else ("identity",) * len(kinds),
-            "action": kinds if self.project_action else ("identity",) * len(kinds),
+        kinds: tuple[Rung, ...] = (self.kind, *self.curriculum) if training else (self.kind,)
+        untouched: tuple[Rung, ...] = ("identity",) * len(kinds)
+        rungs = {
+            "observation": kinds if self.project_observation else untouched,
+            "action": kinds if self.project_action else untouched,
         }
         sizes = {
             "observation": (self.observation_size, environment.observation_size),
