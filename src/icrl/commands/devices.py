@@ -12,12 +12,9 @@ from icrl.spec.experiment import ExperimentSpec
 def choose_mesh(spec: ExperimentSpec, requested: str | None) -> jax.sharding.Mesh:
     """The devices that will share the rows of a run: ``requested`` of them, or as many as can share equally.
 
-    A CPU counts as one device a core.
-
     Raises:
         UserError: fewer are there, or the rows cannot be shared equally.
     """
-    _one_device_per_core()
     available = jax.local_devices()
     shares = spec.rows_per_task // spec.learner.row_groups
     usable = [count for count in range(1, len(available) + 1) if shares % count == 0]
@@ -34,8 +31,8 @@ def choose_mesh(spec: ExperimentSpec, requested: str | None) -> jax.sharding.Mes
     return mesh_of(available[:number])
 
 
-def _one_device_per_core() -> None:
-    """Has effect only before JAX's first computation, and on CPUs only."""
+def count_cores_as_devices() -> None:
+    """Makes every core of a CPU a device of its own. Has effect only before JAX's first computation."""
     try:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     except RuntimeError:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.stages import Compiled
 
-from icrl.commands.devices import choose_mesh
+from icrl.commands.devices import choose_mesh, count_cores_as_devices
 from icrl.commands.evaluate import evaluate_run, show_evaluation
 from icrl.commands.progress import Progress
 from icrl.errors import MachineError
@@ -53,6 +53,7 @@ def train(
         MachineError: the disk refuses, or training produced a number that is not finite.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    count_cores_as_devices()
     experiment = load_experiment(
         spec,
         model=model,
