@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from icrl.commands.evaluate import machine
+from icrl.commands.evaluate import made_with
 from icrl.errors import Problem, SpecError, did_you_mean, show
 from icrl.runs.disk import to_json, write_atomically
-from icrl.runs.provenance import git_commit
 from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names
 from icrl.timing.programs import Interval
 
@@ -38,14 +36,10 @@ def write_record(out: Path | None, name: str, content: Mapping[str, Any]) -> Pat
     """Writes what was measured, and with what, to ``<name>.json`` in ``out`` or results/benchmark; gives its path."""
     folder = out or Path("results", "benchmark")
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = {
-        "schema": 2,
-        "command": " ".join(["icrl", *sys.argv[1:]]),
-        "git_commit": git_commit(),
-        "machine": machine() | {"processor": _processor(), "cores_allowed": len(os.sched_getaffinity(0))},
-    }
+    record: dict[str, Any] = {"schema": 2, **made_with()}
+    record["machine"] |= {"processor": _processor(), "cores_allowed": len(os.sched_getaffinity(0))}
     path = folder / f"{name}.json"
-    write_atomically(path, json.dumps(to_json(made_with | dict(content)), indent=1) + "\n")
+    write_atomically(path, json.dumps(to_json({**record, **content}), indent=1) + "\n")
     return path
 
 

@@ -134,9 +134,7 @@ def evaluate_run(
         **({"point": spec.point} if spec.point else {}),
         "rung": rung_name(spec),
         "env_steps": metadata(checkpoint)["metadata"]["env_steps"],
-        "git_commit": git_commit(),
-        "command": " ".join(["icrl", *sys.argv[1:]]),
-        "machine": machine(),
+        **made_with(),
         "trials_per_episode": spec.environment.trials_per_episode,
         "trial_steps": spec.environment.longest_trial,
         "trials": trials,
@@ -201,14 +199,15 @@ def rung_name(spec: ExperimentSpec) -> str:
     return observation if observation == action else f"{observation}/{action}"
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    return {
+def made_with() -> dict[str, Any]:
+    """The command and the code that make a record, and what its numbers are measured on."""
+    machine = {
         "platform": platform.machine(),
         "cores": os.cpu_count(),
         "devices": sorted({device.device_kind for device in jax.devices()}),
         "jax": jax.__version__,
     }
+    return {"command": " ".join(["icrl", *sys.argv[1:]]), "git_commit": git_commit(), "machine": machine}
 
 
 def _training_cost(run: RunDirectory) -> dict[str, float]:
@@ -219,7 +218,9 @@ def _training_cost(run: RunDirectory) -> dict[str, float]:
     seconds = metrics[-1]["seconds"]
     env_steps = sum(line["env_steps"] for line in metrics if line["update"] == metrics[-1]["update"])
     found = {"train_seconds": seconds, "train_env_steps_per_second": round(env_steps / seconds, 1)}
-    return found | {key: run.manifest[key] for key in ("train_memory_bytes",) if key in run.manifest}
+    if "train_memory_bytes" in run.manifest:
+        found["train_memory_bytes"] = run.manifest["train_memory_bytes"]
+    return found
 
 
 def _rounded(values: ArrayLike) -> list:

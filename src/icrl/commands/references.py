@@ -5,7 +5,6 @@ projections, at 1.
 """
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,20 +14,18 @@ import jax
 import jax.numpy as jnp
 
 from icrl.adaptation import ACTORS, measure
-from icrl.commands.evaluate import machine, references_path
+from icrl.commands.evaluate import made_with, references_path
 from icrl.commands.progress import Progress
-from icrl.envs.environment import Environment
+from icrl.envs.environment import Wrapper
 from icrl.envs.multi import Environments
-from icrl.envs.spaces import Space
 from icrl.envs.trial import Episodes
 from icrl.errors import MachineError
 from icrl.learners.on_policy import LearnerState
 from icrl.report.records import SCHEMA
 from icrl.runs import compilation_cache
 from icrl.runs.disk import to_json, write_atomically
-from icrl.runs.provenance import git_commit
 from icrl.spec.experiment import ExperimentSpec, load_experiment
-from icrl.types import Key, PyTree, Transition
+from icrl.types import Key, PyTree
 
 NAMES = ("specialist", *ACTORS[1:])
 """The references, in the order of the actors that play them."""
@@ -62,9 +59,7 @@ def make_references(
         "schema": SCHEMA,
         "experiment": experiment.name,
         "trial_steps": experiment.environment.longest_trial,
-        "command": " ".join(["icrl", *sys.argv[1:]]),
-        "git_commit": git_commit(),
-        "machine": machine(),
+        **made_with(),
         "env_steps": steps_each,
         "references": {task: references[task] for task in tasks},
     }
@@ -92,36 +87,20 @@ def specialist_of(spec: ExperimentSpec, task: str) -> ExperimentSpec:
 
 
 @dataclass(frozen=True)
-class OneTask(Environment):
+class OneTask(Wrapper):
     """One task of an environment, whose number is known only when the program runs: one program serves them all."""
 
-    environment: Environment
     index: jax.Array  # [] int32
 
-    tasks = ("one",)
-
     @property
-    def observation_size(self) -> int:  # type: ignore[override]
-        """The environment's."""
-        return self.environment.observation_size
-
-    @property
-    def action_space(self) -> Space:  # type: ignore[override]
-        """The environment's."""
-        return self.environment.action_space
+    def tasks(self) -> tuple[str, ...]:
+        """It alone."""
+        return ("one",)
 
     def sample_task(self, index: jax.Array, *, key: Key) -> PyTree:
         """Draws the one task."""
         del index
-        return self.environment.sample_task(self.index, key=key)
-
-    def reset(self, task: PyTree, *, key: Key) -> tuple[PyTree, jax.Array]:
-        """The environment's."""
-        return self.environment.reset(task, key=key)
-
-    def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
-        """The environment's."""
-        return self.environment.step(task, state, action, key=key)
+        return self.inner.sample_task(self.index, key=key)
 
 
 def _references_of(spec: ExperimentSpec) -> Iterator[tuple[str, dict[str, float]]]:

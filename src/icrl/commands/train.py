@@ -110,23 +110,24 @@ class Training:
                     trackers.append(self.open_tracker(seed))
                     at_the_end.callback(trackers[-1].finish)
                 progress.say("compiling (a later start of the same spec finds the result in the cache)")
-                init, run_chunk = self._compiled(keys, template)
+                state, run_chunk = self._prepared(keys, template, state)
                 self.directory.update_manifest(train_memory_bytes=memory_bytes(run_chunk))
-                state = init(keys) if state is None else jax.device_put(state, self.learner.sharding)
                 self._train(state, update, run_chunk, trackers, progress, stop)
 
-    def _compiled(self, keys: jax.Array, template: LearnerState) -> tuple[Compiled, Compiled]:
-        """The program that makes a fresh state and the one that trains a chunk, compiled side by side."""
+    def _prepared(
+        self, keys: jax.Array, template: LearnerState, restored: LearnerState | None
+    ) -> tuple[LearnerState, Compiled]:
+        """The restored state or a fresh one, on its devices, while the program that trains a chunk is compiled."""
         sharding = self.learner.sharding
-        programs = (
-            jax.jit(self.learner.init, out_shardings=sharding).lower(keys),
-            jax.jit(
-                partial(self.learner.updates, self.spec.updates_per_chunk), in_shardings=(sharding,), donate_argnums=0
-            ).lower(template),
-        )
+        updates = partial(self.learner.updates, self.spec.updates_per_chunk)
+        run_chunk = jax.jit(updates, in_shardings=(sharding,), donate_argnums=0).lower(template)
         with ThreadPoolExecutor() as threads:
-            init, run_chunk = threads.map(lambda lowered: lowered.compile(), programs)
-        return init, run_chunk
+            compiling = threads.submit(run_chunk.compile)
+            if restored is None:
+                state = jax.jit(self.learner.init, out_shardings=sharding)(keys)
+            else:
+                state = jax.device_put(restored, sharding)
+            return state, compiling.result()
 
     def _train(
         self,

@@ -6,49 +6,24 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from icrl.envs.environment import Environment
-from icrl.envs.spaces import Space
+from icrl.envs.environment import Wrapper
 from icrl.types import Key, PyTree, Transition
 
 
 @dataclass(frozen=True)
-class ActionRepeat(Environment):
+class ActionRepeat(Wrapper):
     """Holds every action for ``times`` steps of the environment within, which count as one.
 
     The reward is their mean, so that rewards keep their range; steps after the trial's end count as 0.
     """
 
-    inner: Environment
     times: int
-
-    @property
-    def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Those of the environment within."""
-        return self.inner.tasks
-
-    @property
-    def observation_size(self) -> int:  # type: ignore[override]
-        """That of the environment within."""
-        return self.inner.observation_size
-
-    @property
-    def action_space(self) -> Space:  # type: ignore[override]
-        """That of the environment within."""
-        return self.inner.action_space
 
     @property
     def max_trial_steps(self) -> int | None:  # type: ignore[override]
         """That of the environment within, in longer steps."""
         inner = self.inner.max_trial_steps
         return None if inner is None else math.ceil(inner / self.times)
-
-    def sample_task(self, index: jax.Array, *, key: Key) -> PyTree:
-        """Draws a task of the environment within."""
-        return self.inner.sample_task(index, key=key)
-
-    def reset(self, task: PyTree, *, key: Key) -> tuple[PyTree, jax.Array]:
-        """Resets the environment within."""
-        return self.inner.reset(task, key=key)
 
     def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
         """Takes the action ``times`` times; what follows the trial's end is computed and not used."""

@@ -20,7 +20,7 @@ from brax.io import mjcf
 from brax.spring import pipeline
 from etils import epath
 
-from icrl.envs.environment import Environment
+from icrl.envs.environment import Environment, group_by_body
 from icrl.envs.spaces import Continuous
 from icrl.types import Key, Transition
 
@@ -368,8 +368,5 @@ class BraxBody(Environment):
 
 
 def bodies(tasks: Sequence[str]) -> tuple[BraxBody, ...]:
-    """Groups tasks by body, in the order in which bodies and tasks first appear."""
-    grouped: dict[str, list[str]] = {}
-    for name in tasks:
-        grouped.setdefault(TASKS[name].body, []).append(name)
-    return tuple(BraxBody(tuple(names)) for names in grouped.values())
+    """One environment per body; see `group_by_body`."""
+    return tuple(BraxBody(names) for names in group_by_body(tasks, lambda name: TASKS[name].body))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from icrl.envs.environment import Environment
+from icrl.envs.environment import Environment, group_by_body
 from icrl.envs.spaces import Continuous
 from icrl.errors import UserError
 from icrl.types import Key, Transition
@@ -300,8 +300,5 @@ def draw_directions(*, key: Key) -> jax.Array:
 
 
 def bodies(tasks: Sequence[str]) -> tuple[DMControlBody, ...]:
-    """Groups tasks by body, in the order in which bodies and tasks first appear."""
-    grouped: dict[str, list[str]] = {}
-    for name in tasks:
-        grouped.setdefault(TASKS[name].body, []).append(name)
-    return tuple(DMControlBody(tuple(names)) for names in grouped.values())
+    """One environment per body; see `group_by_body`."""
+    return tuple(DMControlBody(names) for names in group_by_body(tasks, lambda name: TASKS[name].body))

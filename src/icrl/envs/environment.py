@@ -5,6 +5,8 @@ counts. Drawing a task and resetting are two functions, so that several trials c
 """
 
 import abc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import jax
 
@@ -38,3 +40,50 @@ class Environment(abc.ABC):
     @abc.abstractmethod
     def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
         """Advances one env step. Continuous actions are clipped to [-1, 1] here, not by the caller."""
+
+
+@dataclass(frozen=True)
+class Wrapper(Environment):
+    """An environment that changes another: what a wrapper does not define is that of the environment within."""
+
+    inner: Environment
+
+    @property
+    def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the environment within."""
+        return self.inner.tasks
+
+    @property
+    def observation_size(self) -> int:  # type: ignore[override]
+        """That of the environment within."""
+        return self.inner.observation_size
+
+    @property
+    def action_space(self) -> Space:  # type: ignore[override]
+        """That of the environment within."""
+        return self.inner.action_space
+
+    @property
+    def max_trial_steps(self) -> int | None:  # type: ignore[override]
+        """That of the environment within."""
+        return self.inner.max_trial_steps
+
+    def sample_task(self, index: jax.Array, *, key: Key) -> PyTree:
+        """Draws a task of the environment within."""
+        return self.inner.sample_task(index, key=key)
+
+    def reset(self, task: PyTree, *, key: Key) -> tuple[PyTree, jax.Array]:
+        """Resets the environment within."""
+        return self.inner.reset(task, key=key)
+
+    def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
+        """Steps the environment within."""
+        return self.inner.step(task, state, action, key=key)
+
+
+def group_by_body(tasks: Sequence[str], body_of: Callable[[str], str]) -> list[tuple[str, ...]]:
+    """The tasks that share a body, side by side, in the order in which bodies and tasks first appear."""
+    grouped: dict[str, list[str]] = {}
+    for name in tasks:
+        grouped.setdefault(body_of(name), []).append(name)
+    return [tuple(names) for names in grouped.values()]

@@ -43,9 +43,14 @@ class Environments:
         return tuple(task for member in self.members for task in member.tasks)
 
     @property
+    def rows_per_task(self) -> int:
+        """Rows bound to each task."""
+        return self.num_rows // len(self.tasks)
+
+    @property
     def row_task(self) -> np.ndarray:
         """``[B]`` int: the task each row is bound to."""
-        return np.repeat(np.arange(len(self.tasks)), self.num_rows // len(self.tasks))
+        return np.repeat(np.arange(len(self.tasks)), self.rows_per_task)
 
     @property
     def observation_size(self) -> int:
@@ -69,11 +74,10 @@ class Environments:
 
     def reset(self, *, key: Key) -> tuple[tuple[EpisodeState, ...], Timestep]:
         """Starts an episode on every row."""
-        rows_each = self.num_rows // len(self.tasks)
         key_B = keys_of_rows(key, jnp.arange(self.num_rows))
         started, first = [], 0
         for member in self.members:
-            task_index = jnp.repeat(jnp.arange(len(member.tasks)), rows_each)
+            task_index = jnp.repeat(jnp.arange(len(member.tasks)), self.rows_per_task)
             started.append(member.reset(task_index, key=key_B[first : first + len(task_index)]))
             first += len(task_index)
         return tuple(state for state, _ in started), _join([timestep for _, timestep in started])

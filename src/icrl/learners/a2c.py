@@ -49,9 +49,8 @@ class A2C(OnPolicy):
     ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
         """One gradient step on all rows; nothing is drawn."""
         del key
-        gradients, metrics = self._average(jax.grad(self.loss, has_aux=True)(params, batch))
-        updates, optimizer = self._optimizer.update(gradients, optimizer)
-        return optax.apply_updates(params, updates), optimizer, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+        params, optimizer, metrics = self.gradient_step(params, optimizer, batch)
+        return params, optimizer, self._average(metrics)
 
     def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The actor-critic loss of a rollout, replayed from its stored memory."""

@@ -144,6 +144,19 @@ class OnPolicy(abc.ABC):
     ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
         """Improves ``params`` on a batch; gives them, the optimizer's state and scalar metrics."""
 
+    @abc.abstractmethod
+    def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The loss of some rows, replayed from their stored memory, and scalar metrics."""
+
+    def gradient_step(
+        self, params: PyTree, optimizer: PyTree, batch: Batch
+    ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
+        """One step along the gradient of all devices; but for its norm, metrics are of this device's rows."""
+        gradients, metrics = jax.grad(self.loss, has_aux=True)(params, batch)
+        gradients = self._average(gradients)
+        updates, optimizer = self._optimizer.update(gradients, optimizer)
+        return optax.apply_updates(params, updates), optimizer, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+
     @property
     @abc.abstractmethod
     def _optimizer(self) -> optax.GradientTransformation:
@@ -155,7 +168,7 @@ class OnPolicy(abc.ABC):
         num_tasks = len(self.environments.tasks)
         num_trials = self.environments.trials_per_episode
         ended = trajectory.terminated | trajectory.truncated
-        row_task = batch.row // (self.environments.num_rows // num_tasks)
+        row_task = batch.row // self.environments.rows_per_task
         place = row_task * num_trials + trajectory.trial
         zeros = jnp.zeros(num_tasks * num_trials)
         sums = zeros.at[place].add(jnp.where(ended, trajectory.trial_return, 0.0))

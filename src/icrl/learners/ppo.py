@@ -65,16 +65,13 @@ class PPO(OnPolicy):
     ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
         """Several epochs of minibatch gradient steps; metrics are means over them all."""
 
-        def gradient_step(carry, rows):
+        def minibatch_step(carry, rows):
             params, optimizer = carry
-            gradients, metrics = jax.grad(self.loss, has_aux=True)(params, take_rows(batch, rows))
-            gradients = self._average(gradients)
-            updates, optimizer = self._optimizer.update(gradients, optimizer)
-            metrics["gradient_norm"] = optax.tree.norm(gradients)
-            return (optax.apply_updates(params, updates), optimizer), metrics
+            params, optimizer, metrics = self.gradient_step(params, optimizer, take_rows(batch, rows))
+            return (params, optimizer), metrics
 
         def epoch(carry, key):
-            return jax.lax.scan(gradient_step, carry, draw_minibatches(batch.row, self.spec.num_minibatches, key=key))
+            return jax.lax.scan(minibatch_step, carry, draw_minibatches(batch.row, self.spec.num_minibatches, key=key))
 
         (params, optimizer), metrics = jax.lax.scan(
             epoch, (params, optimizer), jax.random.split(key, self.spec.num_epochs)
