@@ -32,7 +32,12 @@ def choose_mesh(spec: ExperimentSpec, requested: str | None) -> jax.sharding.Mes
 
 
 def count_cores_as_devices() -> None:
-    """Makes every core of a CPU a device of its own. Has effect only before JAX's first computation."""
+    """Makes every core of a CPU a device of its own, unless JAX_NUM_CPU_DEVICES says how many there are.
+
+    Has effect only before JAX's first computation.
+    """
+    if "JAX_NUM_CPU_DEVICES" in os.environ:
+        return
     try:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     except RuntimeError:
