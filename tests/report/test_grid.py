@@ -51,7 +51,7 @@ def grid(grid_results: Path) -> Grid:
 
 
 def test_a_grid_is_ordered_by_point_then_model(grid: Grid):
-    assert (grid.name, grid.points, grid.models) == ("recall-cpu", (4, 16, 128), ("s5", "lstm"))
+    assert (grid.name, grid.points, grid.models) == ("recall-cpu", ("4", "16", "128"), ("s5", "lstm"))
     assert [(record.point, record.model) for record in grid.records] == [
         ("4", "s5"),
         ("4", "lstm"),
@@ -101,19 +101,25 @@ def test_a_folder_may_hold_a_grid_alone(grid_results: Path):
 
 def test_a_second_record_of_a_model_at_a_point_is_refused(grid_results: Path):
     first = grid_results / "records" / "recall" / "cpu" / "s5-4.json"
-    second = write(grid_results, "s5-again", json.loads(first.read_text()) | {"point": "4.0"})
+    second = write(grid_results, "s5-again", json.loads(first.read_text()))
     with pytest.raises(UserError) as refusal:
         load_grids(grid_results)
     assert str(refusal.value) == (
-        f"{second}: got a second record of s5 at point 4.0; expected {first} alone; delete one of them"
+        f"{second}: got a second record of s5 at point 4; expected {first} alone; delete one of them"
     )
 
 
-def test_a_point_that_is_no_number_is_refused(grid_results: Path, make_data: Callable[..., Data]):
-    path = write(grid_results, "s5-long", make_data() | {"point": "long"})
-    with pytest.raises(UserError) as refusal:
-        load_grids(grid_results)
-    assert str(refusal.value) == f"{path}: point: got 'long'; expected a number"
+def test_points_may_be_names_which_stand_side_by_side(tmp_path: Path, make_data: Callable[..., Data]):
+    results = tmp_path / "results"
+    for point, shift in (("pendulum", 0.0), ("cartpole", 0.5)):
+        data = make_data(shift=shift) | {"experiment": "recall", "scale": "cpu", "point": point}
+        write(results, f"s5-{point}", data)
+    [grid] = load_grids(results)
+    axes = figures.grid_panels(grid).axes[0]
+    assert (grid.points, axes.get_xscale()) == (("cartpole", "pendulum"), "linear")
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["cartpole", "pendulum"]
+    [line] = axes.get_lines()
+    np.testing.assert_allclose(line.get_xydata(), [[0, 35], [1, 25]])
 
 
 def test_the_memoryless_agent_of_another_point_is_no_measure(make_data: Callable[..., Data]):

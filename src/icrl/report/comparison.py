@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from icrl.errors import UserError
-from icrl.report.records import Record, References, load_record, load_references
+from icrl.report.records import Record, References, load_record, load_references, read_metrics
 
 MEMORYLESS = "mlp"
 """The model without memory: a score it reaches too needs no adaptation."""
@@ -134,7 +133,7 @@ def _compare(records: list[Record], references: list[References]) -> Comparison:
         headline=tuple(headline),
         records=tuple(records),
         references=_references_of(headline[0], references),
-        metrics={record.model: lines for record in headline if (lines := _read_metrics(record))},
+        metrics={record.model: lines for record in headline if (lines := read_metrics(record))},
     )
 
 
@@ -172,14 +171,3 @@ def _load_references(results: Path) -> list[References]:
 
 def _references_of(record: Record, references: list[References]) -> References | None:
     return next((candidate for candidate in references if candidate.fit(record)), None)
-
-
-def _read_metrics(record: Record) -> list[dict[str, Any]]:
-    """The lines of <record>.metrics.jsonl, [] if nobody kept them."""
-    path = Path(record.source).with_suffix(".metrics.jsonl")
-    if not path.exists():
-        return []
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
-        raise UserError(f"{path}: is not one JSON object a line ({error}); copy it from its run") from error

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from icrl.report.comparison import label, rung_order
-from icrl.report.grid import Grid, last_return, place_of, seconds_per_seed
-from icrl.report.records import SPLITS, Record
+from icrl.report.grid import Grid, last_return, seconds_per_seed
+from icrl.report.records import Record
 from icrl.report.statistics import bootstrap
 from icrl.report.style import BAND, INK, add_legend, model_styles, styled
 
@@ -36,7 +36,7 @@ def adaptation_curves(records: Sequence[Record]) -> Figure:
                 marker=marker,
                 label=label(record.model),
             )
-        axes.set_title(f"{SPLITS[split]} (mean of {len(records[0].split(split))})")
+        axes.set_title(f"{records[0].split_title(split)} (mean of {len(records[0].split(split))})")
         axes.set_xlabel("trial of the episode")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _mark_horizon(axes, records, start=0.5, trial_length=1)
@@ -127,7 +127,7 @@ def projection_ladder(records: Sequence[Record]) -> Figure:
                 linewidth=1.4,
                 label=label(model),
             )
-        axes.set_title(f"{SPLITS[split]}, last trial")
+        axes.set_title(f"{records[0].split_title(split)}, last trial")
         axes.set_xticks(range(len(rungs)), [rung.replace("_", "\n").replace("/", " /\n") for rung in rungs])
         axes.set_xlim(-0.5, len(rungs) - 0.5)
         axes.set_xlabel("projections")
@@ -168,19 +168,26 @@ def grid_panels(grid: Grid) -> Figure:
     styles = model_styles(grid.models)
     for model, (colour, marker) in styles.items():
         records = grid.of_model(model)
-        places = [place_of(record) for record in records]
+        places = [grid.place_of(record) for record in records]
         ends = [last_return(record) for record in records]
         seconds = [_or_nan(seconds_per_seed(record)) for record in records]
         mebibytes = [_or_nan(record.train_memory_bytes) / 2**20 for record in records]
         look: dict[str, Any] = {"color": colour, "marker": marker, "label": label(model)}
-        panels[0].fill_between(places, [i.low for i in ends], [i.high for i in ends], color=colour, **BAND)
+        if grid.is_numeric:
+            panels[0].fill_between(places, [i.low for i in ends], [i.high for i in ends], color=colour, **BAND)
+        else:
+            panels[0].vlines(places, [i.low for i in ends], [i.high for i in ends], color=colour)
         for axes, values in zip(panels, ([i.estimate for i in ends], seconds, mebibytes), strict=True):
-            axes.plot(places, values, **look)
+            axes.plot(places, values, linestyle="-" if grid.is_numeric else "none", **look)
     titles = ("return of the last trial", "training, seconds per seed", "memory of the training, MiB")
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title)
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(grid.points, [f"{point:g}" for point in grid.points])
+        if grid.is_numeric:
+            axes.set_xscale("log", base=2)
+            axes.set_xticks([float(point) for point in grid.points], grid.points)
+        else:
+            names = [point.replace("_", " ") for point in grid.points]
+            axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
         axes.minorticks_off()
         axes.set_xlabel(grid.experiment.replace("_", " "))
     for axes in panels[1:]:
@@ -223,7 +230,7 @@ def _task_panels(records: Sequence[Record]) -> tuple[Figure, dict[str, Axes]]:
         axes.tick_params(labelsize=8)
         axes.text(0, 1.05, name.replace("_", " "), transform=axes.transAxes)
     for split, names in zip(records[0].splits, tasks, strict=True):
-        panels[names[0]].set_title(SPLITS[split], pad=20, fontweight="bold")
+        panels[names[0]].set_title(records[0].split_title(split), pad=20, fontweight="bold")
     return figure, panels
 
 

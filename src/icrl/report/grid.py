@@ -1,12 +1,13 @@
-"""An experiment that trains each model anew at every point of a grid, such as every length of a memory task."""
+"""An experiment that trains each model anew at every point of a grid: every length of a memory task, or every task."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from icrl.errors import UserError, show
+from icrl.errors import UserError
 from icrl.report.comparison import load_records, model_order
 from icrl.report.records import Record
 from icrl.report.statistics import Interval, bootstrap
@@ -31,9 +32,18 @@ class Grid:
         return tuple(sorted({record.model for record in self.records}, key=model_order))
 
     @property
-    def points(self) -> tuple[float, ...]:
-        """The points, ascending."""
-        return tuple(sorted({place_of(record) for record in self.records}))
+    def points(self) -> tuple[str, ...]:
+        """The points, numbers in ascending order."""
+        return tuple(dict.fromkeys(record.point for record in self.records))
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether its points are numbers, and not names."""
+        return all(_number(point) is not None for point in self.points)
+
+    def place_of(self, record: Record) -> float:
+        """Where on an axis a record lies: at its number, or names one after the other."""
+        return float(record.point) if self.is_numeric else self.points.index(record.point)
 
     def of_model(self, model: str) -> tuple[Record, ...]:
         """The records of one model, by point."""
@@ -43,7 +53,7 @@ class Grid:
 def load_grids(results: Path) -> list[Grid]:
     """The grids of a results folder, sorted by experiment and scale; [] if no record has a point.
 
-    Raises UserError if a record is malformed, its point is no number, or two are of one model at one point.
+    Raises UserError if a record is malformed, or two are of one model at one point.
     """
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in load_records(results):
@@ -52,17 +62,9 @@ def load_grids(results: Path) -> list[Grid]:
     return [Grid(*key, _in_order(records)) for key, records in sorted(groups.items())]
 
 
-def place_of(record: Record) -> float:
-    """Where on its grid a record lies."""
-    try:
-        return float(record.point)
-    except ValueError:
-        raise UserError(f"{record.source}: point: got {show(record.point)}; expected a number") from None
-
-
 def last_return(record: Record) -> Interval:
     """Return of the last trial that training knew, mean over training tasks, episodes and seeds."""
-    return bootstrap([task.returns for task in record.split("train").values()])[record.last_trial]
+    return bootstrap(record.last_returns)[0]
 
 
 def seconds_per_seed(record: Record) -> float | None:
@@ -70,13 +72,25 @@ def seconds_per_seed(record: Record) -> float | None:
     return None if record.train_seconds is None else record.train_seconds / len(record.seeds)
 
 
+def _number(point: str) -> float | None:
+    try:
+        return float(point)
+    except ValueError:
+        return None
+
+
 def _in_order(records: Iterable[Record]) -> tuple[Record, ...]:
-    seen: dict[tuple[float, str], Record] = {}
+    seen: dict[tuple[str, str], Record] = {}
     for record in records:
-        twin = seen.setdefault((place_of(record), record.model), record)
+        twin = seen.setdefault((record.point, record.model), record)
         if twin is not record:
             raise UserError(
                 f"{record.source}: got a second record of {record.model} at point {record.point}; "
                 f"expected {twin.source} alone; delete one of them"
             )
-    return tuple(seen[key] for key in sorted(seen, key=lambda key: (key[0], model_order(key[1]))))
+    return tuple(sorted(seen.values(), key=_order))
+
+
+def _order(record: Record) -> tuple[Any, ...]:
+    number = _number(record.point)
+    return number is None, number or 0.0, record.point, model_order(record.model)

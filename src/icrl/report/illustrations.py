@@ -29,7 +29,7 @@ ILLUSTRATIONS = (
     Illustration(
         "adaptation",
         "Score by trial of an episode, mean over tasks, with 95 % intervals.",
-        lambda c: figures.adaptation_curves(c.headline),
+        lambda c: figures.adaptation_curves(c.headline) if c.headline[0].trials > 1 else None,
     ),
     Illustration(
         "ladder",

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from icrl.report.comparison import MEMORYLESS, Comparison, label
-from icrl.report.grid import Grid, last_return, place_of, seconds_per_seed
-from icrl.report.records import SPLITS, Record
+from icrl.report.grid import Grid, last_return, seconds_per_seed
+from icrl.report.paper import PAPER, ours_beside
+from icrl.report.records import Record
 from icrl.report.statistics import Interval, bootstrap, format_number, interquartile_mean
 from icrl.report.tables import DASH, SPLIT_WORDS, format_known, return_digits
 
@@ -59,27 +60,30 @@ def _figures(captions: Mapping[Path, str], folder: Path) -> list[str]:
 def _section(comparison: Comparison, illustrations: Sequence[str]) -> str:
     first = comparison.headline[0]
     projections = f" under unseen `{first.rung}` projections" if first.rung else ""
+    trials = f"{first.trials} trials" if first.trials > 1 else "one trial"
+    horizon = f"; training knew {first.trials_per_episode} trials" if first.trials > 1 else ""
     parts = [
         f"## {comparison.experiment}, {comparison.scale} scale\n",
-        f"Episodes of {first.trials} trials of at most {first.trial_steps} steps{projections}; training knew "
-        f"{first.trials_per_episode} trials.\n",
+        f"Episodes of {trials} of at most {first.trial_steps} steps{projections}{horizon}.\n",
         *illustrations[:1],
     ]
     for split in first.splits:
-        parts += [f"### {SPLITS[split]}\n", _score_table(comparison.headline, split)]
+        parts += [f"### {first.split_title(split)}\n", _score_table(comparison.headline, split)]
     if comparison.has_ladder:
         parts += ["### Ladder of projections\n", _ladder_table(comparison.records)]
-    parts += ["### Return per trial, first → last\n", _task_table(comparison.headline)]
+    ends = ", first → last" if first.last_trial else ""
+    parts += [f"### Return per trial{ends}\n", _task_table(comparison.headline)]
+    parts += [_beside_the_paper(comparison.experiment, comparison.headline)]
     parts += illustrations[1:]
     parts += ["### How it was made\n", _provenance_table(comparison.records), _origins(comparison)]
     return "\n".join(parts)
 
 
 def _grid_section(grid: Grid, illustrations: Sequence[str]) -> str:
-    records = {(place_of(record), record.model): record for record in grid.records}
+    records = {(record.point, record.model): record for record in grid.records}
     headings = [f"{label(model)}: {what}" for model in grid.models for what in ("return", "s per seed", "MiB")]
     rows = [
-        [f"{point:g}", *(cell for model in grid.models for cell in _grid_cells(records.get((point, model))))]
+        [point.replace("_", " "), *(cell for model in grid.models for cell in _grid_cells(records.get((point, model))))]
         for point in grid.points
     ]
     return "\n".join(
@@ -88,6 +92,7 @@ def _grid_section(grid: Grid, illustrations: Sequence[str]) -> str:
             "Every model was trained anew at every point of the grid.\n",
             *illustrations,
             markdown_table([grid.experiment.replace("_", " "), *headings], rows),
+            _beside_the_paper(grid.experiment, grid.records),
             "### How it was made\n",
             _provenance_table(grid.records),
             _machines(grid.records),
@@ -104,7 +109,10 @@ def _grid_cells(record: Record | None) -> list[str]:
 
 def _score_table(records: Sequence[Record], split: str) -> str:
     measure = "score" if records[0].is_normalised else "return"
-    headings = ["model", f"{measure}, first trial", f"{measure}, last trial", "gain", "IQM, last trial"]
+    headings = [f"{measure}, first trial", f"{measure}, last trial", "gain", "IQM, last trial"]
+    single = records[0].last_trial == 0
+    if single:
+        headings = [measure, "IQM"]
     ends = {record.model: _ends(record, split) for record in records}
     rows = []
     for record in records:
@@ -114,13 +122,44 @@ def _score_table(records: Sequence[Record], split: str) -> str:
         above = DASH
         if MEMORYLESS in ends and record.model != MEMORYLESS:
             above = "yes" if ends[record.model][1].is_above(ends[MEMORYLESS][1]) else "no"
-        rows.append([label(record.model), *(x.format() for x in (*ends[record.model], gain, iqm)), above])
-    return markdown_table([*headings, "above memoryless"], rows)
+        first_trial, last_trial = ends[record.model]
+        intervals = (last_trial, iqm) if single else (first_trial, last_trial, gain, iqm)
+        rows.append([label(record.model), *(interval.format() for interval in intervals), above])
+    return markdown_table(["model", *headings, "above memoryless"], rows)
+
+
+def _beside_the_paper(experiment: str, records: Sequence[Record]) -> str:
+    """What the paper published beside ours, a row per model and thing measured; "" if we hold none of it."""
+    published = PAPER.get(experiment)
+    ours = ours_beside(published, records) if published else []
+    if not published or not ours:
+        return ""
+    digits = return_digits(*(interval.estimate for _, _, interval in ours))
+    rows = [
+        [
+            what.replace("_", " "),
+            label(record.model),
+            published.values[what].get(record.model, DASH),
+            interval.format(digits) if interval.low < interval.high else format_number(interval.estimate, digits),
+            str(len(record.seeds)),
+            f"{record.env_steps:,}",
+        ]
+        for what, record, interval in ours
+    ]
+    return "\n".join(
+        [
+            "### Beside the paper\n",
+            f"The {published.measure}; the paper's from {published.source}.\n",
+            markdown_table(["", "model", "the paper", "ours", "our seeds", "our env steps per seed"], rows),
+        ]
+    )
 
 
 def _ladder_table(records: Sequence[Record]) -> str:
     splits = records[0].splits
-    headings = [f"{SPLITS[split].lower()}: {trial} trial" for split in splits for trial in ("first", "last")]
+    headings = [
+        f"{records[0].split_title(split).lower()}: {trial} trial" for split in splits for trial in ("first", "last")
+    ]
     rows = [
         [
             record.rung,
@@ -146,7 +185,10 @@ def _task_table(records: Sequence[Record]) -> str:
             returns = [bootstrap([record.tasks[name].returns]) for record in records]
             ends = [(r[0], r[record.last_trial]) for r, record in zip(returns, records, strict=True)]
             digits = return_digits(*anchors, *(end.estimate for pair in ends for end in pair))
-            cells = [f"{format_number(a.estimate, digits)} → {b.format(digits)}" for a, b in ends]
+            starts = [
+                f"{format_number(first.estimate, digits)} → " if records[0].last_trial else "" for first, _ in ends
+            ]
+            cells = [start + last.format(digits) for start, (_, last) in zip(starts, ends, strict=True)]
             rows.append([name, SPLIT_WORDS[split], *(format_known(x, digits) for x in anchors), *cells])
     models = [label(record.model) for record in records]
     return markdown_table(["task", "split", "random", "do nothing", "specialist", *models], rows)

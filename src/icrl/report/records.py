@@ -5,6 +5,7 @@ Arrays are indexed [seed, episode, trial] (returns, scores) and [seed, step] (re
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from icrl.errors import UserError
 from icrl.report.fields import Fields, read_object
 
 SCHEMA = 1
-SPLITS = {"train": "Training tasks, unseen projections", "held_out": "Held-out tasks"}
+SPLITS = {"train": "Training tasks", "held_out": "Held-out tasks"}
 """The two kinds of tasks, and how a reader sees them."""
 
 
@@ -107,9 +109,19 @@ class Record:
         return min(self.trials, self.trials_per_episode) - 1
 
     @property
+    def last_returns(self) -> list[np.ndarray]:
+        """Returns of the last trial that training knew, [seed, episode, 1] for every training task."""
+        return [task.returns[:, :, [self.last_trial]] for task in self.split("train").values()]
+
+    @property
     def is_normalised(self) -> bool:
         """Whether every task has a normalised score."""
         return all(task.scores is not None for task in self.tasks.values())
+
+    def split_title(self, split: str) -> str:
+        """A split as a reader sees it, with what an evaluation changes of its tasks."""
+        unseen = ", unseen projections" if split == "train" and self.rung else ""
+        return SPLITS[split] + unseen
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -247,6 +259,20 @@ def _parse_references(fields: Fields) -> dict[str, Reference]:
             )
         references[name] = Reference(random, do_nothing, specialist)
     return references
+
+
+def read_metrics(record: Record) -> list[dict[str, Any]]:
+    """The lines of <record>.metrics.jsonl, [] if nobody kept them.
+
+    Raises UserError if a line is no JSON.
+    """
+    path = Path(record.source).with_suffix(".metrics.jsonl")
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise UserError(f"{path}: is not one JSON object a line ({error}); copy it from its run") from error
 
 
 def _optional_number(fields: Fields, name: str) -> float | None:

@@ -34,7 +34,8 @@ def evaluation_table(record: Record, memoryless: Record | None = None, *, interv
     its last trial stands beside the references.
     """
     table = Table(
-        title=f"{label(record.model)} on {record.experiment}, unseen projections ({record.rung or 'none'})",
+        title=f"{label(record.model)} on {record.experiment}"
+        + (f", unseen projections ({record.rung})" if record.rung else ""),
         caption=_caption(record, intervals),
         box=box.SIMPLE_HEAD,
         padding=0,
