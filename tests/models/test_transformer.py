@@ -37,8 +37,8 @@ def test_without_preference_a_query_averages_what_it_may_see():
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_weights_are_the_softmax_of_rotated_products(scale: float):
     y = attend(query=scale * EYE, key=EYE)
-    # Coordinates j and j + 2 turn together, by 1 and by 1 / 100 rad per step of distance.
-    frequency = np.array([1.0, 0.01])
+    # Coordinates j and j + 2 turn together, about a radian a step and one turn in a period of 12 steps, by whole turns.
+    frequency = 2 * np.pi / 12 * np.array([2, 1])
     turned = (X[..., :2] + 1j * X[..., 2:]) * np.exp(1j * np.arange(T)[:, None, None] * frequency)
     for t in range(T):
         for row in range(B):

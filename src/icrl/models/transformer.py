@@ -1,8 +1,9 @@
 """A causal transformer with a bounded memory, so that acting costs O(window) per step.
 
-Each query sees the ``window`` latest steps, itself included, of its own episode. Memory is the last ``window - 1``
-inputs' keys and values, which makes one call on T steps equal to T calls on one. Positions are relative (rotary,
-arXiv 2104.09864), so no counter grows with the episode. Pre-norm blocks as in arXiv 2002.04745.
+Each query sees the ``window`` latest steps, itself included, of its own episode. Memory is a ring of the last steps'
+keys and values, of which a step writes one slot; it makes one call on T steps equal to T calls on one. Positions are
+rotary (arXiv 2104.09864) with angles that repeat after ``PERIOD`` windows, so that a key is turned once, when it is
+written, and no counter grows. Pre-norm blocks as in arXiv 2002.04745.
 """
 
 from dataclasses import dataclass
@@ -11,10 +12,14 @@ from typing import Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from icrl.errors import SpecError
 from icrl.models.sequence import SequenceModel
 from icrl.types import PyTree
+
+PERIOD = 4
+"""Windows after which places and angles repeat: within a window, the slowest angle makes a quarter of a turn."""
 
 
 @dataclass(frozen=True)
@@ -43,39 +48,38 @@ class TransformerSpec:
         return Transformer(self, name=name)
 
 
-class KeyValueWindow(NamedTuple):
-    """The last ``W - 1`` steps of a layer."""
+class KeyValueRing(NamedTuple):
+    """The last ``W`` steps of a layer: the step at place p lies in slot p mod W."""
 
-    key: jax.Array  # [B, W-1, H]
-    value: jax.Array  # [B, W-1, H]
-    valid: jax.Array  # [B, W-1] bool: of the current episode
+    key: jax.Array  # [B, W, H], turned by its place
+    value: jax.Array  # [B, W, H]
+    valid: jax.Array  # [B, W] bool: of the current episode
+    place: jax.Array  # [B] int32: of the next step, below PERIOD * W
 
 
 class Transformer(SequenceModel):
-    """Residual stack of attention blocks. Its state is a `KeyValueWindow` per layer."""
+    """Residual stack of attention blocks. Its state is a `KeyValueRing` per layer."""
 
     spec: TransformerSpec
 
     def initial_state(self, batch: int) -> PyTree:
-        """Empty windows."""
-        past, width = self.spec.window - 1, self.spec.width
-        empty = KeyValueWindow(
-            jnp.zeros((batch, past, width)), jnp.zeros((batch, past, width)), jnp.zeros((batch, past), bool)
-        )
+        """Empty rings."""
+        slots = jnp.zeros((batch, self.spec.window, self.spec.width))
+        empty = KeyValueRing(slots, slots, jnp.zeros(slots.shape[:2], bool), jnp.zeros(batch, jnp.int32))
         return (empty,) * self.spec.num_layers
 
     @nn.compact
     def __call__(self, state: PyTree, x: jax.Array, reset: jax.Array) -> tuple[PyTree, jax.Array]:
         """See `SequenceModel`."""
         new_state = []
-        for index, window in enumerate(state):
+        for index, ring in enumerate(state):
             attended = nn.LayerNorm(name=f"attention_norm_{index}")(x)
-            window, attended = WindowedAttention(self.spec, name=f"attention_{index}")(window, attended, reset)
+            ring, attended = WindowedAttention(self.spec, name=f"attention_{index}")(ring, attended, reset)
             x = x + attended
             hidden = nn.LayerNorm(name=f"mlp_norm_{index}")(x)
             hidden = nn.gelu(nn.Dense(self.spec.mlp_ratio * self.spec.width, name=f"mlp_in_{index}")(hidden))
             x = x + nn.Dense(self.spec.width, name=f"mlp_out_{index}")(hidden)
-            new_state.append(window)
+            new_state.append(ring)
         return tuple(new_state), nn.LayerNorm(name="norm")(x)
 
 
@@ -85,45 +89,59 @@ class WindowedAttention(nn.Module):
     spec: TransformerSpec
 
     @nn.compact
-    def __call__(self, window: KeyValueWindow, x_TBH, reset_TB):
-        """Consumes a sequence; gives the new window and the outputs."""
+    def __call__(self, ring: KeyValueRing, x_TBH, reset_TB):
+        """Consumes a sequence; gives the new ring and the outputs."""
         num_steps, batch, width = x_TBH.shape
-        past = self.spec.window - 1
+        window = self.spec.window
         x_BTH, reset_BT = jnp.swapaxes(x_TBH, 0, 1), reset_TB.T
         query, key, value = jnp.split(nn.Dense(3 * width, use_bias=False, name="qkv")(x_BTH), 3, axis=-1)
-        key = jnp.concatenate([window.key, key], axis=1)
-        value = jnp.concatenate([window.value, value], axis=1)
+        place_BT = ring.place[:, None] + jnp.arange(num_steps)
+        query, key = self._turn(query, place_BT), self._turn(key, place_BT)
 
-        # Number episodes from 0, the one under way; what is remembered of earlier ones gets -1.
+        # Numbers episodes from 0, the one under way. W past steps: legend of a slot.
         episode_BT = jnp.cumsum(reset_BT, axis=1)
-        key_episode_BK = jnp.concatenate([jnp.where(window.valid, 0, -1), episode_BT], axis=1)
+        distance_TT = jnp.arange(num_steps)[:, None] - jnp.arange(num_steps)
+        near_TT = (distance_TT >= 0) & (distance_TT < window)
+        age_BW = (ring.place[:, None] - 1 - jnp.arange(window)) % window + 1  # at the first step of this call
+        age_BTW = age_BW[:, None, :] + jnp.arange(num_steps)[:, None]
+        seen_past_BTW = ring.valid[:, None, :] & (age_BTW < window) & (episode_BT == 0)[:, :, None]
+        seen_now_BTT = near_TT & (episode_BT[:, :, None] == episode_BT[:, None, :])
 
-        query_place = past + jnp.arange(num_steps)
-        key_place = jnp.arange(past + num_steps)
-        age_TK = query_place[:, None] - key_place
-        near_TK = (age_TK >= 0) & (age_TK <= past)
-        visible_BTK = near_TK & (episode_BT[:, :, None] == key_episode_BK[:, None, :])
-
-        scores = jnp.einsum(
-            "btnd,bknd->bntk", self._rotate(query, query_place), self._rotate(key, key_place)
-        ) / jnp.sqrt(width / self.spec.num_heads)
-        weights = jax.nn.softmax(jnp.where(visible_BTK[:, None], scores, -jnp.inf), axis=-1)
-        # A zero weight does not cancel a NaN. Whoever may see a spoilt step learns of it from its key.
-        finite = jnp.where(jnp.isfinite(value), value, 0.0)
-        y = jnp.einsum("bntk,bknd->btnd", weights, self._heads(finite))
+        scores = jnp.concatenate([self._scores(query, ring.key), self._scores(query, key)], axis=-1)
+        seen = jnp.concatenate([seen_past_BTW, seen_now_BTT], axis=-1)
+        weights = jax.nn.softmax(jnp.where(seen[:, None], scores, -jnp.inf), axis=-1)
+        y = self._average(weights[..., :window], ring.value) + self._average(weights[..., window:], value)
         y = nn.Dense(width, use_bias=False, name="out")(y.reshape(batch, num_steps, width))
 
-        kept = slice(num_steps, None)
-        valid = key_episode_BK[:, kept] == episode_BT[:, -1:]
-        return KeyValueWindow(key[:, kept], value[:, kept], valid), jnp.swapaxes(y, 0, 1)
+        kept = slice(max(0, num_steps - window), None)
+        row, slot = jnp.arange(batch)[:, None], place_BT[:, kept] % window
+        ring = KeyValueRing(
+            ring.key.at[row, slot].set(key[:, kept]),
+            ring.value.at[row, slot].set(value[:, kept]),
+            (ring.valid & (episode_BT[:, -1:] == 0)).at[row, slot].set(episode_BT[:, kept] == episode_BT[:, -1:]),
+            (ring.place + num_steps) % (PERIOD * window),
+        )
+        return ring, jnp.swapaxes(y, 0, 1)
+
+    def _scores(self, query_BTH, key_BKH):
+        """``[B, N, T, K]``, of every head."""
+        scores = jnp.einsum("btnd,bknd->bntk", self._heads(query_BTH), self._heads(key_BKH))
+        return scores / jnp.sqrt(self.spec.width / self.spec.num_heads)
+
+    def _average(self, weights_BNTK, value_BKH):
+        # A zero weight does not cancel a NaN. Whoever may see a spoilt step learns of it from its key.
+        finite = jnp.where(jnp.isfinite(value_BKH), value_BKH, 0.0)
+        return jnp.einsum("bntk,bknd->btnd", weights_BNTK, self._heads(finite))
 
     def _heads(self, x_BTH):
         return x_BTH.reshape(*x_BTH.shape[:-1], self.spec.num_heads, -1)
 
-    def _rotate(self, x_BTH, place_T):
-        """Rotary embedding: only differences of places matter to the scores."""
+    def _turn(self, x_BTH, place_BT):
+        """Rotary embedding: scores depend on distances alone. From a radian a step to a turn a period."""
         first, second = jnp.split(self._heads(x_BTH), 2, axis=-1)
-        frequency = 10_000.0 ** (-jnp.arange(first.shape[-1]) / first.shape[-1])
-        angle = (place_T[:, None] * frequency)[:, None, :]
+        period = PERIOD * self.spec.window
+        turns = np.maximum(1, np.rint(np.geomspace(period / (2 * np.pi), 1, first.shape[-1]))).astype(int)
+        angle = (place_BT[..., None] * turns % period)[..., None, :] * (2 * np.pi / period)
         cos, sin = jnp.cos(angle), jnp.sin(angle)
-        return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
+        turned = jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
+        return turned.reshape(x_BTH.shape)
