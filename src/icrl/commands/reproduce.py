@@ -3,7 +3,6 @@
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from pathlib import Path
 from typing import Literal
 
 from icrl.commands.benchmark_record import DEFAULT_SPEC as BENCHMARK

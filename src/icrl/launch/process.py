@@ -13,6 +13,9 @@ from pathlib import Path
 ICRL = (sys.executable, "-m", "icrl")
 """The command whose verbs are launched."""
 
+SENT_BY_OTHERS = (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that a terminal or a queue may send to a launcher and all that it started."""
+
 POLL_SECONDS = 0.2
 
 
@@ -28,19 +31,18 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | No
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            preexec_fn=_ignore_what_others_send,
-        )
-
-
-def _ignore_what_others_send() -> None:
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
+        # A process starts with its parent's blocked signals; JAX's threads rule out to set them after a fork.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SENT_BY_OTHERS)
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stop(process: subprocess.Popen[bytes], patience_seconds: float) -> None:

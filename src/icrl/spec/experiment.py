@@ -113,7 +113,7 @@ class ResourcesSpec:
 
 
 INCIDENTAL = ("wandb", "benchmark", "resources")
-"""Fields of an experiment that do not determine a run's numbers: where they are shown, what is timed, what they cost."""
+"""Fields that do not determine a run's numbers: where they are shown, what is timed, what they cost."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""Runs as jobs, with submitit's own executor for one machine in place of a cluster."""
+
+from pathlib import Path
+
+import pytest
+
+from icrl.errors import UserError
+from icrl.launch import cluster
+from icrl.launch.account import Account
+from icrl.launch.cluster import run_in_queue
+from tests.commands.runs import ROOT
+from tests.launch.conftest import Grid
+
+
+@pytest.fixture(autouse=True)
+def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is installed: jobs are processes of this machine, which import icrl from this checkout."""
+    monkeypatch.setattr(cluster, "_queued_ids", lambda: None)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+
+
+def launch(grid: Grid) -> Account:
+    runs = grid.runs()
+    account = Account(len(runs))
+    run_in_queue(runs, account, cluster="local")
+    return account
+
+
+def test_a_failed_job_is_named_and_does_not_stop_the_others(grid: Grid):
+    grid.act(FAIL="--model gru")
+    (failure,) = launch(grid).failures
+    log = "results/runs/a/cpu/gru/seed0/train.log"
+    assert str(failure) == f"icrl train a.yaml --model gru --scale cpu: exit code 2, log {log}"
+    assert [run.name for run in grid.runs() if run.finished()] == ["a cpu s5", "b cpu s5"]
+
+
+def test_a_warned_run_writes_a_checkpoint_and_is_queued_again(grid: Grid):
+    grid.act(WARN="b.yaml", SIGNAL="SIGUSR2")
+    assert launch(grid).failures == []
+    calls = [call for call in grid.calls() if "b.yaml" in call or call == "checkpoint"]
+    assert calls == ["train b.yaml --model s5 --scale cpu", "checkpoint", "train b.yaml --model s5 --scale cpu"]
+    assert all(run.finished() for run in grid.runs())
+
+
+def test_a_job_that_dies_without_a_word_is_named(grid: Grid):
+    grid.act(WARN="b.yaml", SIGNAL="SIGKILL")
+    (failure,) = launch(grid).failures
+    assert failure.what == "icrl train b.yaml --model s5 --scale cpu"
+    assert "left the queue unfinished" in failure.why
+
+
+def test_without_slurm_s_programs_the_message_says_what_is_expected(grid: Grid, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="no program sbatch; expected a machine that queues jobs"):
+        run_in_queue(grid.runs(), Account(3))
+    assert not Path("results").exists()
