@@ -11,7 +11,7 @@ from icrl.launch import process
 from icrl.launch.runs import Run, runs_of
 from icrl.spec.experiment import INCIDENTAL
 from icrl.spec.parse import to_dict
-from tests.commands.runs import TINY
+from tests.commands.runs import ROOT, TINY
 
 FAKE = Path(__file__).with_name("fake_icrl.py")
 
@@ -22,7 +22,7 @@ class Grid:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self._calls = folder, folder / "calls"
         self._monkeypatch = monkeypatch
-        self.act(CALLS=str(self._calls), RESOLVED=str(folder / "resolved"), PYTHONPATH="")
+        self.act(CALLS=str(self._calls), RESOLVED=str(folder / "resolved"), PYTHONPATH=str(ROOT / "src"))
         self.specs = ["a.yaml", "b.yaml"]
         self.write("a.yaml", models=["s5", "gru"])
         self.write("b.yaml", models=["s5"])

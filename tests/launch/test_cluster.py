@@ -8,15 +8,13 @@ from icrl.errors import UserError
 from icrl.launch import cluster
 from icrl.launch.account import Account
 from icrl.launch.cluster import run_in_queue
-from tests.commands.runs import ROOT
 from tests.launch.conftest import Grid
 
 
 @pytest.fixture(autouse=True)
 def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is installed: jobs are processes of this machine, which import icrl from this checkout."""
+    """Jobs are processes of this machine, whatever is installed on it."""
     monkeypatch.setattr(cluster, "_queued_ids", lambda: None)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
 
 
 def launch(grid: Grid) -> Account:

@@ -66,7 +66,7 @@ def test_a_failure_does_not_stop_the_rest_and_is_named_at_the_end(grid: Grid):
 
 
 def test_a_wrong_spec_does_not_stop_the_rest_and_is_named_at_the_end(grid: Grid):
-    Path("a.yaml").write_text("seed: 0\n")
+    Path("a.yaml").write_text("scales: {cpu: }\n")
     with pytest.raises(MachineError, match=r"^failed:\na\.yaml: .*models"):
         reproduce(grid.specs, scale="cpu", jobs=1)
     assert grid.calls() == [B_S5, "report"]
@@ -113,7 +113,7 @@ def test_without_submitit_slurm_is_refused_with_the_command_that_installs_it(
 
 def test_real_runs_are_trained_recorded_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'src'}")
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     monkeypatch.setattr(process, "ICRL", (sys.executable, "-m", "tests.commands.icrl_on_stand_in"))
     reproduce([str(TINY)], scale="cpu")

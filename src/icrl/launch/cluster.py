@@ -98,7 +98,7 @@ def _submit(runs: Sequence[Run], submitit: Any, cluster: str) -> Iterator[tuple[
 
 
 def _executor(resources: ResourcesSpec, submitit: Any, cluster: str) -> Any:
-    executor = submitit.AutoExecutor(folder=FOLDER, cluster=cluster, max_num_timeout=MOST_REQUEUES)
+    executor = submitit.AutoExecutor(folder=FOLDER, cluster=cluster, slurm_max_num_timeout=MOST_REQUEUES)
     executor.update_parameters(
         name="icrl",
         cpus_per_task=resources.cpus,
