@@ -6,6 +6,7 @@ Variables of the environment say what else happens, as `ACTION=text`, to every c
     MEET      it ends only once a second such call runs beside it
     ALONE     it ends with exit code 3 if another such call runs beside it
     WARN      the first time, it sends its parent the signal SIGNAL, and waits to be told to write a checkpoint
+    HOLD      (several texts) the first time for each spec, it waits for a signal, or for the file `released`
 
 RESOLVED is a folder with the spec of each run; CALLS a file that takes one line a call.
 """
@@ -84,5 +85,11 @@ if __name__ == "__main__":
         warned.touch()
         os.kill(os.getppid(), getattr(signal, os.environ["SIGNAL"]))
         wait_for(lambda: False)
+    if ARGUMENTS[1:2] and ARGUMENTS[1] in os.environ.get("HOLD", "").split():
+        held = CALLS.with_name(f"held-{ARGUMENTS[1]}")
+        if not held.exists():
+            held.touch()
+            sys.stdout.flush()
+            wait_for(CALLS.with_name("released").exists)
     if ARGUMENTS[0] == "train":
         leave_run("done")
