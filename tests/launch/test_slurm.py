@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,12 @@ pytestmark = pytest.mark.slurm
 
 @pytest.fixture(scope="module")
 def configuration() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder, ExitStack() as at_the_end:
         try:
-            slurm = running_slurm(Path(folder))
-            path = slurm.__enter__()
+            path = at_the_end.enter_context(running_slurm(Path(folder)))
         except CannotStart as reason:
             pytest.skip(f"no Slurm here: {reason}")
         yield path
-        slurm.__exit__(None, None, None)
 
 
 @pytest.fixture(autouse=True)
