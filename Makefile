@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 SCALE ?= cpu
+LAUNCHER ?= local
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 CONSTRAINTS = -c constraints.txt
@@ -27,8 +28,9 @@ lint: $(VENV)/installed-dev  ## lint, formatting and types only
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m pyright --pythonpath $(VENV)/bin/python
 
-reproduce-all: $(VENV)/installed-dm-control  ## train and evaluate every model of every experiment, then report [SCALE=cpu]
-	PYTHON=$(VENV)/bin/python experiments/reproduce_all.sh $(SCALE)
+reproduce-all: $(VENV)/installed-dm-control $(if $(filter slurm,$(LAUNCHER)),$(VENV)/installed-cluster)
+reproduce-all:  ## train and evaluate every model of every experiment, then report [SCALE=cpu] [LAUNCHER=local]
+	$(VENV)/bin/python -m icrl reproduce --scale $(SCALE) --launcher $(LAUNCHER)
 
 clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
@@ -43,6 +45,11 @@ $(VENV)/installed: pyproject.toml constraints.txt $(VENV)/bin/pip
 $(VENV)/installed-dm-control: pyproject.toml constraints.txt $(VENV)/bin/pip
 	@echo "installing icrl, what it needs and MuJoCo Playground into $(VENV)"
 	$(PIP) install --quiet --editable '.[dm-control]' $(CONSTRAINTS)
+	@touch $(VENV)/installed $@
+
+$(VENV)/installed-cluster: pyproject.toml constraints.txt $(VENV)/bin/pip
+	@echo "installing what a cluster's queue needs into $(VENV)"
+	$(PIP) install --quiet --editable '.[cluster]' $(CONSTRAINTS)
 	@touch $(VENV)/installed $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/bin/pip

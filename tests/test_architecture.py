@@ -24,7 +24,7 @@ LAYERS = (
     ("learners", "adaptation", "timing"),
     ("spec",),
     ("runs",),
-    ("report",),
+    ("launch", "report"),
     ("commands",),
     ("cli",),
     ("__main__",),

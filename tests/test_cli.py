@@ -18,7 +18,7 @@ import icrl
 from icrl.cli import app
 from icrl.errors import MachineError, SpecError, UserError
 
-VERBS = ("train", "evaluate", "benchmark", "report")
+VERBS = ("train", "evaluate", "benchmark", "report", "reproduce")
 FUNCTIONS = {verb: verb for verb in VERBS} | {"references": "make_references"}
 """By module of `icrl.commands`: what the command line calls there."""
 REQUIRED = {
@@ -26,6 +26,7 @@ REQUIRED = {
     "evaluate": ["some.yaml"],
     "benchmark": ["--seq-len", "sweep"],
     "report": [],
+    "reproduce": [],
 }
 
 

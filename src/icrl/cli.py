@@ -292,6 +292,31 @@ def report(
         run(results, out=out)
 
 
+@app.command()
+def reproduce(
+    specs: Annotated[
+        list[str] | None, typer.Argument(metavar="[SPEC]...", help="Specs.  [default: all shipped]")
+    ] = None,
+    scale: Scale = None,
+    launcher: Annotated[Literal["local", "slurm"], typer.Option(help="This machine, or a cluster's queue.")] = "local",
+    jobs: Annotated[
+        int | None, typer.Option(parser=_count, metavar="N", help="Runs at once here.  [default: as many as fit]")
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Train and record every model of every experiment, then report.
+
+    The same command again resumes; what is recorded is not trained again. A failed run does not stop the rest.
+    """
+    with _command("reproduce", verbose):
+        with _quiet_imports():
+            import jax
+
+            jax.config.update("jax_platforms", "cpu")  # accelerators are for the runs, this process only starts them
+            from icrl.commands.reproduce import reproduce as run
+        run(specs or [], scale=scale, launcher=launcher, jobs=jobs)
+
+
 @contextmanager
 def _quiet_imports() -> Iterator[None]:
     """Keeps off the screen what packages say about themselves on import, and what Brax warns of later.

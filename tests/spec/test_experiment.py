@@ -273,6 +273,8 @@ def keys(spec: type) -> str:
         ("specialist.total_env_steps=0", "specialist.total_env_steps: got 0; expected at least 1"),
         ("checkpoint.every_seconds=0", "checkpoint.every_seconds: got 0.0; expected above 0"),
         ("checkpoint.keep=0", "checkpoint.keep: got 0; expected at least 1"),
+        ("resources.cpus=0", "resources.cpus: got 0; expected at least 1"),
+        ("resources.hours=0", "resources.hours: got 0.0; expected above 0"),
         ("learner.learning_rate=.nan", "learner.learning_rate: got nan; expected a finite number"),
         ("learner.learning_rate=0", "learner.learning_rate: got 0.0; expected above 0"),
         ("learner.kind=a3c", "learner.kind: got 'a3c'; expected one of ppo, a2c; did you mean 'a2c'?"),

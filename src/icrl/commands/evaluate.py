@@ -23,13 +23,12 @@ from icrl.report.records import SCHEMA, parse_record
 from icrl.report.tables import print_evaluation
 from icrl.runs import compilation_cache
 from icrl.runs.checkpoints import metadata, restore_params
-from icrl.runs.directory import RunDirectory
+from icrl.runs.directory import EVALUATION, RunDirectory
 from icrl.runs.disk import to_json, write_atomically
 from icrl.runs.provenance import git_commit
 from icrl.spec.experiment import ExperimentSpec, load_experiment
 from icrl.spec.parse import apply_overrides, parse
 
-EVALUATION = "evaluation.json"
 RESULTS = Path("results")
 Tasks = Literal["train", "held_out", "all"]
 

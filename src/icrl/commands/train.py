@@ -25,7 +25,7 @@ from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import CHECKPOINTS, RunDirectory
 from icrl.runs.interruption import Interruption
 from icrl.runs.trackers import Tracker, WandbTracker
-from icrl.spec.experiment import ExperimentSpec, load_experiment
+from icrl.spec.experiment import INCIDENTAL, ExperimentSpec, load_experiment
 from icrl.spec.parse import to_dict
 from icrl.types import PyTree
 
@@ -222,8 +222,8 @@ def _mean_of(records: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 
 def _identity(spec: ExperimentSpec) -> dict[str, Any]:
-    """The spec as a run keeps it: all that determines its numbers, so not where they are shown or what is timed."""
-    return {name: value for name, value in to_dict(spec).items() if name not in ("wandb", "benchmark")}
+    """The spec as a run keeps it: all that determines its numbers, so nothing incidental."""
+    return {name: value for name, value in to_dict(spec).items() if name not in INCIDENTAL}
 
 
 def _tracker(run: RunDirectory, spec: ExperimentSpec, seed: int) -> Tracker:

@@ -8,6 +8,7 @@ It holds:
     checkpoints/     see `icrl.runs.checkpoints`
     wandb/           see `icrl.runs.trackers`
     evaluation.json  and figures, once evaluated
+    train.log        what it said, where `icrl reproduce` launched it
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ SPEC = "spec.yaml"
 MANIFEST = "manifest.json"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
+EVALUATION = "evaluation.json"
+LOG = "train.log"
 LOCK = ".lock"
 
 Status = Literal["running", "done", "interrupted", "failed"]
@@ -249,7 +252,7 @@ def _refuse_what_is_no_run(path: Path) -> None:
         raise UserError(f"{path}: got a file; expected a run directory or none; {advice}")
     if path.is_dir() and not (path / MANIFEST).exists():
         names = sorted(entry.name for entry in path.iterdir())
-        if others := [name for name in names if name != SPEC and not name.startswith(".")]:
+        if others := [name for name in names if name not in (SPEC, LOG) and not name.startswith(".")]:
             found = ", ".join(others[:3])
             raise UserError(f"{path}: got a folder with {found}; expected a run directory or none; {advice}")
 

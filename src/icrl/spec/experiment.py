@@ -90,6 +90,33 @@ class CheckpointSpec:
 
 
 @dataclass(frozen=True)
+class ResourcesSpec:
+    """What a run is given where many are launched together: on this machine, or by a cluster's queue."""
+
+    cpus: int = 1
+    """Cores. Without GPUs also the devices that share its rows, since a program of this size keeps one core busy."""
+    gpus: int = 0
+    """Asked of a cluster's queue; here a run takes the accelerators that there are."""
+    memory_gb: float = 4.0
+    """Resident, compiling included."""
+    hours: float = 4.0
+    """Until a cluster's queue may stop it; it then saves a checkpoint and queues again."""
+
+    def __post_init__(self) -> None:
+        least = {"cpus": (self.cpus >= 1, "at least 1"), "gpus": (self.gpus >= 0, "at least 0")}
+        least |= {name: (getattr(self, name) > 0, "above 0") for name in ("memory_gb", "hours")}
+        problems = [
+            Problem(name, show(getattr(self, name)), expected) for name, (holds, expected) in least.items() if not holds
+        ]
+        if problems:
+            raise SpecError(problems)
+
+
+INCIDENTAL = ("wandb", "benchmark", "resources")
+"""Fields that do not determine a run's numbers: where they are shown, what is timed, what they cost."""
+
+
+@dataclass(frozen=True)
 class ExperimentSpec:
     """Everything that determines a run."""
 
@@ -117,6 +144,7 @@ class ExperimentSpec:
     specialist: SpecialistSpec = field(default_factory=SpecialistSpec)
     checkpoint: CheckpointSpec = field(default_factory=CheckpointSpec)
     benchmark: BenchmarkSpec = field(default_factory=BenchmarkSpec)
+    resources: ResourcesSpec = field(default_factory=ResourcesSpec)
     wandb: WandbMode = "offline"
 
     def __post_init__(self) -> None:
@@ -234,6 +262,15 @@ def _refuse_reserved(data: Mapping[str, Any], reserved: Iterable[str]) -> None:
 def model_names(name_or_path: str) -> tuple[str, ...]:
     """The variants that a file compares."""
     return tuple(_take_named(read_yaml(find_spec_file(name_or_path)), "models"))
+
+
+def point_names(name_or_path: str, scale: str | None = None) -> tuple[str, ...]:
+    """The points of a file's grid at one of its scales; none without a grid."""
+    data = read_yaml(find_spec_file(name_or_path))
+    scales = _take_named(data, "scales")
+    _, changes = _choose("scale", scales, scale or data.get("default_scale"))
+    data = merge(data, changes)
+    return tuple(_take_named(data, "grid")) if "grid" in data else ()
 
 
 def _take_named(data: dict[str, Any], section: str) -> Mapping[str, Any]:

@@ -1,0 +1,43 @@
+"""What this machine has left for runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ACCELERATORS = ("nvidia[0-9]*", "accel[0-9]*", "kfd")
+"""Files in /dev: of NVIDIA's GPUs, TPUs, AMD's GPUs."""
+
+CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+"""Files in /sys/fs/cgroup that say how much memory a container may hold."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Cores, memory, and whether there are accelerators."""
+
+    cores: int
+    memory_gb: float
+    has_accelerator: bool
+
+    @classmethod
+    def here(cls) -> Machine:
+        """What this process may use of this machine, now."""
+        return cls(len(os.sched_getaffinity(0)), _free_bytes() / 1e9, _has_accelerator())
+
+
+def _free_bytes() -> float:
+    """Memory that can be had without swapping, within the limit of a container."""
+    meminfo = Path("/proc/meminfo").read_text(encoding="utf-8")
+    (free,) = re.findall(r"^MemAvailable:\s+(\d+) kB", meminfo, re.MULTILINE)
+    limits = [Path("/sys/fs/cgroup", name) for name in CGROUP_LIMITS]
+    texts = [path.read_text(encoding="utf-8").strip() for path in limits if path.exists()]
+    return min(1024.0 * int(free), *(float(text) for text in texts if text.isdigit()), float("inf"))
+
+
+def _has_accelerator() -> bool:
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
+        return False
+    return any(any(Path("/dev").glob(pattern)) for pattern in ACCELERATORS)

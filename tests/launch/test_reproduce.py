@@ -1,0 +1,140 @@
+"""`icrl reproduce` runs, records and reports everything: past failures, not past an interruption, nothing twice."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from icrl.commands import reproduce as command
+from icrl.commands.reproduce import reproduce
+from icrl.errors import MachineError, UserError
+from icrl.launch import process
+from tests.commands.runs import ROOT, TINY
+from tests.launch.conftest import Grid
+
+A_S5 = "train a.yaml --model s5 --scale cpu"
+A_GRU = A_S5.replace("s5", "gru")
+B_S5 = A_S5.replace("a.yaml", "b.yaml")
+
+
+def test_every_model_of_every_spec_is_trained_and_recorded_then_reported(grid: Grid):
+    reproduce(grid.specs, scale="cpu", jobs=1)
+    assert grid.calls() == [A_S5, A_GRU, B_S5, "report"]
+    assert grid.records("a") == {
+        f"cpu/{model}{suffix}": f"{what} a-cpu-{model}"
+        for model in ("gru", "s5")
+        for suffix, what in ((".json", "evaluated"), (".metrics.jsonl", "trained"))
+    }
+
+
+def test_the_scale_is_passed_on(grid: Grid):
+    reproduce(["b.yaml"], scale="smoke", jobs=1)
+    assert grid.calls() == [B_S5.replace("cpu", "smoke"), "report"]
+    assert set(grid.records("b")) == {"smoke/s5.json", "smoke/s5.metrics.jsonl"}
+
+
+def test_a_point_of_a_grid_is_part_of_the_command_and_of_the_record_s_name(grid: Grid):
+    grid.write("b.yaml", models=["s5"], grid={4: {}, 8: {}})
+    reproduce(["b.yaml"], scale="cpu", jobs=1)
+    assert grid.calls() == [f"{B_S5} --point=4", f"{B_S5} --point=8", "report"]
+    assert {"cpu/s5-4.json", "cpu/s5-8.json"} <= set(grid.records("b"))
+
+
+def test_again_trains_only_what_is_not_recorded(grid: Grid, capsys: pytest.CaptureFixture[str]):
+    reproduce(grid.specs, scale="cpu", jobs=1)
+    grid.calls()
+    reproduce(grid.specs, scale="cpu", jobs=1)
+    assert grid.calls() == ["report"]
+    assert "3 runs, 3 of them recorded already\n" in capsys.readouterr().err
+    grid.write("b.yaml", models=["s5"], total_env_steps=1024)
+    reproduce(grid.specs, scale="cpu", jobs=1)
+    assert grid.calls() == [B_S5, "report"]
+
+
+def test_a_failure_does_not_stop_the_rest_and_is_named_at_the_end(grid: Grid):
+    grid.act(FAIL="--model gru")
+    with pytest.raises(MachineError) as caught:
+        reproduce(grid.specs, scale="cpu", jobs=1)
+    assert grid.calls() == [A_S5, A_GRU, B_S5, "report"]
+    log = "results/runs/a/cpu/gru/seed0/train.log"
+    assert str(caught.value) == f"failed:\nicrl {A_GRU}: exit code 2, log {log}"
+    assert "cpu/gru.json" not in grid.records("a")
+    grid.rest("FAIL")
+    reproduce(grid.specs, scale="cpu", jobs=1)
+    assert grid.calls() == [A_GRU, "report"]
+
+
+def test_a_wrong_spec_does_not_stop_the_rest_and_is_named_at_the_end(grid: Grid):
+    Path("a.yaml").write_text("scales: {cpu: }\n")
+    with pytest.raises(MachineError, match=r"^failed:\na\.yaml: .*models"):
+        reproduce(grid.specs, scale="cpu", jobs=1)
+    assert grid.calls() == [B_S5, "report"]
+
+
+def test_a_report_that_fails_is_named(grid: Grid):
+    grid.act(FAIL="report")
+    with pytest.raises(MachineError, match=r"^failed:\nicrl report: exit code 2$"):
+        reproduce(["b.yaml"], scale="cpu", jobs=1)
+
+
+def test_an_interruption_ends_everything_and_keeps_what_is_finished(grid: Grid):
+    grid.act(WARN="--model gru", SIGNAL="SIGTERM")
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(grid.specs, scale="cpu", jobs=1)
+    assert grid.calls() == [A_S5, A_GRU, "checkpoint"]
+    assert set(grid.records("a")) == {"cpu/s5.json", "cpu/s5.metrics.jsonl"}
+    reproduce(grid.specs, scale="cpu", jobs=1)
+    assert grid.calls() == [A_GRU, B_S5, "report"]
+
+
+def test_all_shipped_specs_are_run_by_default_and_the_benchmark_s_is_timed(grid: Grid, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(command, "shipped_specs", lambda: dict.fromkeys([*grid.specs, "benchmark"]))
+    reproduce(scale="smoke", jobs=1)
+    assert [call.split()[0] for call in grid.calls()] == ["train", "train", "train", "report"]
+    reproduce(scale="cpu", jobs=1)
+    timed = "benchmark --seq-len sweep --throughput --scan"
+    assert grid.calls() == [A_S5, A_GRU, B_S5, timed, "report"]
+    Path("results/benchmark").mkdir()
+    for name in ("benchmark", "throughput", "scan"):
+        Path("results/benchmark", f"{name}.json").touch()
+    reproduce(scale="cpu", jobs=1)
+    assert grid.calls() == ["report"]
+
+
+def test_without_submitit_slurm_is_refused_with_the_command_that_installs_it(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("icrl.launch.cluster.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"^--launcher: got 'slurm', .*run: pip install 'icrl\[cluster\]'$"):
+        reproduce(grid.specs, scale="cpu", launcher="slurm")
+    assert grid.calls() == []
+
+
+def test_real_runs_are_trained_recorded_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'src'}")
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    monkeypatch.setattr(process, "ICRL", (sys.executable, "-m", "tests.commands.icrl_on_stand_in"))
+    reproduce([str(TINY)], scale="cpu")
+    records = tmp_path / "results" / "records" / "tiny" / "cpu"
+    assert sorted(path.name for path in records.glob("*.json")) == ["mlp.json", "s5.json"]
+    assert (tmp_path / "results" / "README.md").exists()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/runs/**/*")}
+    monkeypatch.setattr(process, "ICRL", ("true",))
+    reproduce([str(TINY)], scale="cpu")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/runs/**/*")} == before
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ([], "--scale cpu --launcher local"),
+        (["SCALE=smoke"], "--scale smoke --launcher local"),
+        (["SCALE=paper", "LAUNCHER=slurm"], "--scale paper --launcher slurm"),
+    ],
+)
+def test_make_reproduce_all_is_this_command(variables: list[str], expected: str):
+    done = subprocess.run(["make", "-n", "reproduce-all", *variables], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].endswith(f"-m icrl reproduce {expected}")
+    assert ("[cluster]" in done.stdout) == ("LAUNCHER=slurm" in variables)

@@ -1,0 +1,119 @@
+"""Which runs there are, which are finished, and what becomes a record."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+from icrl.launch.runs import Run, runs_of
+from icrl.spec.experiment import load_experiment
+from icrl.spec.parse import to_dict
+from tests.launch.conftest import Grid
+
+
+def leave(run: Run, status: str = "done", **fields: object) -> Path:
+    """A run directory of the run's spec with these fields changed, whose files say which one it is."""
+    experiment = load_experiment(run.spec, scale="cpu", model=run.experiment.model_name, **fields)
+    folder = experiment.default_directory
+    folder.mkdir(parents=True)
+    (folder / "spec.yaml").write_text(yaml.safe_dump(to_dict(experiment)))
+    (folder / "manifest.json").write_text(json.dumps({"layout": 1, "status": status}))
+    (folder / "evaluation.json").write_text(f"evaluation of {folder.name}")
+    (folder / "metrics.jsonl").write_text(f"metrics of {folder.name}")
+    return folder
+
+
+def first(grid: Grid) -> Run:
+    return grid.runs()[0]
+
+
+def test_a_grid_s_runs_are_every_model_at_every_point_of_the_scale(grid: Grid):
+    scales = {"cpu": {"grid": {8: {"seed": 8}}}, "smoke": None}
+    grid.write("a.yaml", models=["s5", "gru"], grid={4: {"seed": 4}}, scales=scales)
+
+    def found(scale: str) -> list[str]:
+        return [run.name for run in runs_of("a.yaml", scale)]
+
+    assert found("cpu") == ["a cpu s5 4", "a cpu gru 4", "a cpu s5 8", "a cpu gru 8"]
+    assert found("smoke") == ["a smoke s5 4", "a smoke gru 4"]
+    assert [run.experiment.seed for run in runs_of("a.yaml", "cpu")] == [4, 4, 8, 8]
+
+
+def test_a_finished_run_is_recorded_where_the_report_reads_it(grid: Grid):
+    run = first(grid)
+    leave(run)
+    assert run.record()
+    assert run.is_recorded()
+    assert grid.records("a") == {"cpu/s5.json": "evaluation of seed0", "cpu/s5.metrics.jsonl": "metrics of seed0"}
+
+
+def test_what_is_not_finished_is_not_recorded(grid: Grid):
+    run = first(grid)
+    folder = leave(run, status="interrupted")
+    assert not run.record()
+    (folder / "manifest.json").write_text('{"layout": 1, "status": "done"}')
+    (folder / "evaluation.json").unlink()
+    assert not run.record()
+    assert grid.records("a") == {}
+
+
+def test_a_run_of_another_spec_is_not_recorded(grid: Grid):
+    run = first(grid)
+    leave(run, overrides=["learner.learning_rate=1e-2"])
+    assert not run.record()
+
+
+def test_a_run_of_other_seeds_is_not_recorded(grid: Grid):
+    run = first(grid)
+    leave(run, seed=1, num_seeds=2)
+    assert not run.record()
+
+
+def test_of_several_finished_runs_the_one_with_the_most_seeds_is_recorded_whatever_their_age(grid: Grid):
+    run = first(grid)
+    leave(run, num_seeds=3)
+    leave(run)
+    leave(run, seed=5, num_seeds=9)
+    assert run.record()
+    assert grid.records("a")["cpu/s5.json"] == "evaluation of seeds0-2"
+
+
+def test_a_record_gives_way_only_to_one_of_more_seeds(grid: Grid):
+    run = first(grid)
+    folder = leave(run, num_seeds=2)
+    run.record()
+    (folder / "evaluation.json").write_text("evaluated again")
+    assert run.record()
+    assert grid.records("a")["cpu/s5.json"] == "evaluation of seeds0-1"
+    leave(run, num_seeds=3)
+    assert run.record()
+    assert grid.records("a")["cpu/s5.json"] == "evaluation of seeds0-2"
+
+
+def test_a_record_holds_for_its_spec_alone(grid: Grid):
+    leave(first(grid))
+    assert first(grid).record()
+    grid.write("a.yaml", models=["s5"], resources={"cpus": 2, "hours": 8}, wandb="disabled")
+    assert first(grid).is_recorded()
+    grid.write("a.yaml", models=["s5"], total_env_steps=1024)
+    assert not first(grid).is_recorded()
+
+
+def test_a_record_without_its_spec_or_with_a_damaged_one_does_not_count(grid: Grid):
+    run = first(grid)
+    leave(run)
+    run.record()
+    spec = Path("results/records/a/cpu/s5.spec.yaml")
+    spec.write_text("num_rows: many\n")
+    assert not run.is_recorded()
+    spec.unlink()
+    assert not run.is_recorded()
+    assert run.record()
+    assert run.is_recorded()
+
+
+def test_a_damaged_run_directory_counts_as_none(grid: Grid):
+    run = first(grid)
+    folder = leave(run)
+    (folder / "manifest.json").write_text("{")
+    assert run.finished() is None
