@@ -139,7 +139,7 @@ class Training:
         stop: Interruption,
     ) -> None:
         """Runs chunks to the end of the budget; between them logs, saves, and looks for an interruption."""
-        seconds_before = self.directory.metrics()[-1]["seconds"] if update else 0.0
+        seconds_before = _seconds_of(self.directory.metrics()) if update else 0.0
         total = self.spec.num_updates
         started = saved = self.clock()
         progress.begin()
@@ -219,6 +219,11 @@ def _returns(sums: np.ndarray, counts: np.ndarray, tasks: Sequence[str]) -> dict
 def _mean_of(records: Sequence[Mapping[str, Any]], name: str) -> float | None:
     values = [record[name] for record in records if name in record]
     return float(np.mean(values)) if values else None
+
+
+def _seconds_of(lines: Sequence[Mapping[str, Any]]) -> float:
+    """Training behind the last line; 0 where none says so."""
+    return next((line["seconds"] for line in reversed(lines) if isinstance(line.get("seconds"), float | int)), 0.0)
 
 
 def _identity(spec: ExperimentSpec) -> dict[str, Any]:

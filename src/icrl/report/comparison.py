@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,6 +181,13 @@ def _read_metrics(record: Record) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not all(isinstance(line, dict) and all(map(_is_number, line.values())) for line in lines):
+            raise ValueError("got other things than numbers")
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not one JSON object a line ({error}); copy it from its run") from error
+    return [line for line in lines if "env_steps" in line]
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, float | int) and abs(value) <= sys.float_info.max)

@@ -194,9 +194,9 @@ def parse_record(data: Mapping[str, Any], source: str = "evaluation") -> Record:
         raise fields.error("tasks", got="none", expected="at least one task")
     return Record(
         source=source,
-        experiment=fields.text("experiment"),
-        model=fields.text("model"),
-        scale=fields.text("scale"),
+        experiment=fields.name("experiment"),
+        model=fields.name("model"),
+        scale=fields.name("scale"),
         rung=fields.text("rung") if fields.has("rung") else "",
         env_steps=fields.count("env_steps", least=0),
         trials_per_episode=fields.count("trials_per_episode"),
@@ -213,7 +213,7 @@ def parse_record(data: Mapping[str, Any], source: str = "evaluation") -> Record:
         git_commit=fields.text("git_commit") if fields.has("git_commit") else None,
         tasks=tasks,
         machine=fields.mapping("machine") if fields.has("machine") else {},
-        point=fields.text("point") if fields.has("point") else "",
+        point=fields.name("point") if fields.has("point") else "",
     )
 
 
@@ -226,7 +226,7 @@ def load_references(path: Path) -> References:
     fields.schema(SCHEMA)
     return References(
         source=str(path),
-        experiment=fields.text("experiment"),
+        experiment=fields.name("experiment"),
         trial_steps=fields.count("trial_steps"),
         command=fields.text("command"),
         tasks=_parse_references(fields.child("references")),

@@ -52,7 +52,7 @@ class Checkpoints:
     def updates(self) -> list[int]:
         """The updates that have a checkpoint, ascending."""
         folders = self.path.iterdir() if self.path.is_dir() else ()
-        return sorted(int(folder.name) for folder in folders if folder.name.isdigit())
+        return sorted(int(folder.name) for folder in folders if folder.name.isascii() and folder.name.isdecimal())
 
     def save(
         self,
@@ -169,9 +169,9 @@ def _rank(folder: Path) -> tuple[float, int]:
     """Order by score, then by update. A checkpoint without a readable score comes before all with one."""
     try:
         score = json.loads((folder / METADATA).read_text())["best_score"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         score = None
-    return -math.inf if score is None else score, int(folder.name)
+    return score if isinstance(score, float | int) else -math.inf, int(folder.name)
 
 
 class _UnreadableError(Exception):
@@ -223,13 +223,28 @@ def _verified_description(folder: Path) -> dict[str, Any]:
     """What metadata.json says, once every file of the checkpoint is known to be as it was written."""
     try:
         for name, checksum in json.loads((folder / CHECKSUMS).read_text()).items():
+            if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                raise _UnreadableError(f"{CHECKSUMS} names {name}, which is not in the checkpoint")
             if _checksum(folder / name) != checksum:
                 raise _UnreadableError(f"{name} has changed since it was written")
-        return json.loads((folder / METADATA).read_text())
+        description = json.loads((folder / METADATA).read_text())
     except FileNotFoundError as error:
         raise _UnreadableError(f"{Path(error.filename).relative_to(folder)} is missing") from error
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise _UnreadableError(f"{CHECKSUMS} or a file it names is damaged ({error})") from error
+    if not _is_description(description):
+        raise _UnreadableError(f"{METADATA} is not one that icrl writes")
+    return description
+
+
+def _is_description(value: Any) -> bool:
+    """Whether a value has the fields of metadata.json, each of its type."""
+    types = {"update": int, "best_score": float | int | None, "metadata": dict, "leaves": dict, "weakly_typed": list}
+    return (
+        isinstance(value, dict)
+        and all(name in value and isinstance(value[name], type_) for name, type_ in types.items())
+        and all(isinstance(type_, str) for type_ in value["leaves"].values())
+    )
 
 
 def _read(folder: Path, template: PyTree, below: str = "") -> tuple[int, PyTree]:
