@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -223,7 +224,7 @@ def _verified_description(folder: Path) -> dict[str, Any]:
     """What metadata.json says, once every file of the checkpoint is known to be as it was written."""
     try:
         for name, checksum in json.loads((folder / CHECKSUMS).read_text()).items():
-            if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            if not Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder)):
                 raise _UnreadableError(f"{CHECKSUMS} names {name}, which is not in the checkpoint")
             if _checksum(folder / name) != checksum:
                 raise _UnreadableError(f"{name} has changed since it was written")
@@ -234,6 +235,8 @@ def _verified_description(folder: Path) -> dict[str, Any]:
         raise _UnreadableError(f"{CHECKSUMS} or a file it names is damaged ({error})") from error
     if not _is_description(description):
         raise _UnreadableError(f"{METADATA} is not one that icrl writes")
+    if folder.name.isdecimal() and folder.name != str(description["update"]):
+        raise _UnreadableError(f"{METADATA} says that it is of update {description['update']}")
     return description
 
 
@@ -244,6 +247,7 @@ def _is_description(value: Any) -> bool:
         isinstance(value, dict)
         and all(name in value and isinstance(value[name], type_) for name, type_ in types.items())
         and all(isinstance(type_, str) for type_ in value["leaves"].values())
+        and value["update"] >= 0
     )
 
 

@@ -29,7 +29,7 @@ from typing import IO, Any, Literal, Self
 
 import yaml
 
-from icrl.errors import MachineError, UserError
+from icrl.errors import MachineError, UserError, is_file_name
 from icrl.runs.disk import to_json, write_atomically, writing
 from icrl.runs.provenance import provenance
 from icrl.spec.parse import difference, read_yaml
@@ -162,7 +162,8 @@ class RunDirectory:
     @property
     def seconds(self) -> float:
         """Wall clock that the run was open for, over all resumes; a clock that is set back never takes any away."""
-        return self._seconds_before + (max(0.0, self._clock() - self._opened) if self._lock else 0.0)
+        seconds = self._seconds_before + (self._clock() - self._opened if self._lock else 0.0)
+        return max(seconds, self._manifest.get("seconds", 0.0))
 
     def update_manifest(self, **fields: Any) -> None:
         """Sets these fields, and `seconds` to the present.
@@ -265,12 +266,13 @@ def _refuse_what_is_no_run(path: Path) -> None:
 
 def _refuse_links_out_of(path: Path) -> None:
     """Raises UserError where a symbolic link, perhaps in a run of somebody else's, would have icrl write elsewhere."""
-    inside = path.resolve()
+    inside = os.path.realpath(path)
     for folder in (path, path / CHECKPOINTS):
         for entry in folder.iterdir() if folder.is_dir() else ():
-            if entry.is_symlink() and not entry.resolve().is_relative_to(inside):
+            target = Path(os.path.realpath(entry))
+            if entry.is_symlink() and not target.is_relative_to(inside):
                 raise UserError(
-                    f"{entry}: got a link to {entry.resolve()}; expected no link out of a run directory; "
+                    f"{entry}: got a link to {target}; expected no link out of a run directory; "
                     "put what it points to in its place"
                 )
 
@@ -304,9 +306,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if layout != LAYOUT:
         advice = "use the version of icrl that made the run"
         raise UserError(f"{file}: got layout {layout}; expected {LAYOUT}; {advice}")
-    if wrong := [name for name, kind in FIELDS.items() if not _is(manifest.get(name), kind)]:
+    wrong = [name for name, kind in FIELDS.items() if not _is(manifest.get(name), kind)]
+    if wrong or not is_file_name(manifest["id"]):
         raise UserError(
-            f"{file}: is damaged ({', '.join(wrong)}); restore it, or start anew in another folder with --out"
+            f"{file}: is damaged ({', '.join(wrong or ['id'])}); restore it, or start anew in another folder with --out"
         )
     return manifest
 
