@@ -78,7 +78,7 @@ def test_overrides_and_options_are_refused_or_fit_to_train(arguments: list[str])
     train(str(TINY), *arguments)
 
 
-@cases(150)
+@cases(60)
 @given(VALUES)
 def test_whatever_is_given_for_a_spec_is_refused_unless_it_is_one(name: str):
     assert train("--", name).exit_code == 2
