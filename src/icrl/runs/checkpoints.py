@@ -172,7 +172,8 @@ def _rank(folder: Path) -> tuple[float, int]:
         score = json.loads((folder / METADATA).read_text())["best_score"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         score = None
-    return score if isinstance(score, float | int) else -math.inf, int(folder.name)
+    is_number = isinstance(score, float | int) and not math.isnan(score)
+    return score if is_number else -math.inf, int(folder.name)
 
 
 class _UnreadableError(Exception):
