@@ -121,3 +121,10 @@ def test_what_once_ended_in_a_traceback_or_after_hours_is_refused(arguments: lis
     done = train(*arguments)
     assert done.exit_code == 2
     assert complaint in done.stderr
+
+
+@pytest.mark.parametrize("lengths", ["²", "9" * 5000, "8,,8", "-8", "1e3"])
+def test_a_length_that_is_no_number_is_refused(lengths: str):
+    done = icrl("benchmark", f"--seq-len={lengths}")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "expected sweep, a length in steps, or several: 128,1024" in done.stderr
