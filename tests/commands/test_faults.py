@@ -49,6 +49,13 @@ def before_call(number: int, owner: type, method: str, act: Callable[[], object]
         yield
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults of training are over when it ends; evaluating would take as long again."""
+    monkeypatch.setattr("icrl.commands.train.evaluate_run", lambda *_: {})
+    monkeypatch.setattr("icrl.commands.train.show_evaluation", lambda *_: None)
+
+
 def same_as_uninterrupted(run: Path, finished: Finished) -> bool:
     return numbers(run) == numbers(finished.path) and newest_state(run) == newest_state(finished.path)
 
