@@ -172,8 +172,9 @@ def _rank(folder: Path) -> tuple[float, int]:
         score = json.loads((folder / METADATA).read_text())["best_score"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         score = None
-    is_number = isinstance(score, float | int) and not math.isnan(score)
-    return score if is_number else -math.inf, int(folder.name)
+    if not isinstance(score, float | int) or math.isnan(score):
+        score = -math.inf
+    return score, int(folder.name)
 
 
 class _UnreadableError(Exception):
