@@ -84,6 +84,9 @@ class _YamlRepr(reprlib.Repr):
     def repr_NoneType(self, value: None, level: int) -> str:
         return "null"
 
+    def repr_int(self, value: int, level: int) -> str:
+        return super().repr_int(value, level) if value.bit_length() < 10_000 else "an integer of thousands of digits"
+
 
 _yaml_repr = _YamlRepr()
 
@@ -98,6 +101,11 @@ def did_you_mean(word: Any, options: Iterable[Any]) -> str:
     by_lower_case = {str(option).lower(): option for option in options}
     nearest = get_close_matches(str(word).lower(), by_lower_case, n=1)
     return f"did you mean {show(by_lower_case[nearest[0]])}?" if nearest else ""
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a file or folder may be named so, inside another: it leads nowhere else, and is fit to print."""
+    return 0 < len(text) <= 100 and text.isprintable() and not text.startswith(".") and not set(text) & set("/\\")
 
 
 def join_path(where: str, key: Any) -> str:

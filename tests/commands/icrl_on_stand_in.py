@@ -1,11 +1,15 @@
 """`icrl` as a process of its own, on the stand-in for Brax: ``python -m tests.commands.icrl_on_stand_in train ...``
 
-The variable DIE names a moment at which the process kills itself with SIGKILL.
+The variable DIE names a moment at which the process kills itself with SIGKILL, or only W&B's.
 """
 
 import os
+import shutil
 import signal
 from itertools import count
+
+import jax
+import psutil
 
 from icrl import cli
 from icrl.commands import train
@@ -52,10 +56,34 @@ def before_the_evaluation() -> None:
     train.evaluate_run = die
 
 
-MOMENTS = {do.__name__: do for do in (while_writing_metrics, while_writing_a_checkpoint, before_the_evaluation)}
+def while_compiling() -> None:
+    """The run directory is open, and nothing trained."""
+    jax.stages.Lowered.compile = die
+
+
+def only_wandb() -> None:
+    """Before the third line is logged, W&B's process dies and its folder vanishes; icrl lives."""
+    append, calls = RunDirectory.append_metrics, count(1)
+
+    def append_and_lose(self, records):
+        append(self, records)
+        if next(calls) == 3:
+            for service in psutil.Process().children(recursive=True):
+                service.kill()
+                service.wait()
+            shutil.rmtree(self.path / "wandb")
+
+    RunDirectory.append_metrics = append_and_lose
+
+
+MOMENTS = {
+    do.__name__: do
+    for do in (while_compiling, while_writing_metrics, while_writing_a_checkpoint, before_the_evaluation)
+}
+FAULTS = MOMENTS | {only_wandb.__name__: only_wandb}
 
 if __name__ == "__main__":
     SUITES["brax"] = SUITE
     if moment := os.environ.get("DIE"):
-        MOMENTS[moment]()
+        FAULTS[moment]()
     cli.main()

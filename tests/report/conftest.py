@@ -16,58 +16,59 @@ REFERENCES = {
 """Floors 10 and -40, so a score of 1 is worth 20 and 40 of return."""
 
 
-@pytest.fixture
-def make_data() -> Callable[..., Data]:
-    """Builds the JSON object of a record: 2 seeds, 2 episodes, 2 trials of 4 steps, on two tasks.
+def make_record(model: str = "s5", rung: str = "sign", shift: float = 0.0, references: bool = True) -> Data:
+    """The JSON object of a record: 2 seeds, 2 episodes, 2 trials of 4 steps, on two tasks.
 
     On the pendulum (training) the mean score is 0.25 at the first trial and 0.75 at the last, on the reacher
     (held out) 0.50 and 1.00; `shift` is added to the score of the last trial.
     """
-
-    def make(model: str = "s5", rung: str = "sign", shift: float = 0.0, references: bool = True) -> Data:
-        last = {"pendulum": 25.0 + 20.0 * shift, "reacher": 40.0 * shift}
-        data: Data = {
-            "schema": 1,
-            "experiment": "probe",
-            "model": model,
-            "scale": "smoke",
-            "rung": rung,
-            "env_steps": 4096,
-            "git_commit": "0123456789abcdef",
-            "command": f"icrl evaluate probe --model {model}",
-            "machine": {"cores": 2, "devices": ["cpu"]},
-            "trials_per_episode": 2,
-            "trial_steps": 4,
-            "trials": 2,
-            "num_episodes": 2,
-            "seconds": 1.25,
-            "num_parameters": 1234,
-            "train_seconds": 60.4,
-            "train_env_steps_per_second": 5432.1,
-            "seeds": [0, 1],
-            "tasks": {
-                "pendulum": {
-                    "split": "train",
-                    "returns": [
-                        [[14.0, last["pendulum"] - 1.0], [16.0, last["pendulum"] + 1.0]],
-                        [[15.0, last["pendulum"] - 2.0], [15.0, last["pendulum"] + 2.0]],
-                    ],
-                    "reward_by_step": [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]] * 2,
-                    "random": 9.0,
-                    "do_nothing": 5.0,
-                },
-                "reacher": {
-                    "split": "held_out",
-                    "returns": [[[-20.0, last["reacher"]]] * 2] * 2,
-                    "reward_by_step": [[-5.0] * 8, [-3.0] * 8],
-                    "random": -59.0,
-                    "do_nothing": -41.0,
-                },
+    last = {"pendulum": 25.0 + 20.0 * shift, "reacher": 40.0 * shift}
+    data: Data = {
+        "schema": 1,
+        "experiment": "probe",
+        "model": model,
+        "scale": "smoke",
+        "rung": rung,
+        "env_steps": 4096,
+        "git_commit": "0123456789abcdef",
+        "command": f"icrl evaluate probe --model {model}",
+        "machine": {"cores": 2, "devices": ["cpu"]},
+        "trials_per_episode": 2,
+        "trial_steps": 4,
+        "trials": 2,
+        "num_episodes": 2,
+        "seconds": 1.25,
+        "num_parameters": 1234,
+        "train_seconds": 60.4,
+        "train_env_steps_per_second": 5432.1,
+        "seeds": [0, 1],
+        "tasks": {
+            "pendulum": {
+                "split": "train",
+                "returns": [
+                    [[14.0, last["pendulum"] - 1.0], [16.0, last["pendulum"] + 1.0]],
+                    [[15.0, last["pendulum"] - 2.0], [15.0, last["pendulum"] + 2.0]],
+                ],
+                "reward_by_step": [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]] * 2,
+                "random": 9.0,
+                "do_nothing": 5.0,
             },
-        }
-        return data | {"references": REFERENCES} if references else data
+            "reacher": {
+                "split": "held_out",
+                "returns": [[[-20.0, last["reacher"]]] * 2] * 2,
+                "reward_by_step": [[-5.0] * 8, [-3.0] * 8],
+                "random": -59.0,
+                "do_nothing": -41.0,
+            },
+        },
+    }
+    return data | {"references": REFERENCES} if references else data
 
-    return make
+
+@pytest.fixture
+def make_data() -> Callable[..., Data]:
+    """`make_record`."""
+    return make_record
 
 
 @pytest.fixture

@@ -80,6 +80,23 @@ def test_seconds_accumulate_over_resumes(tmp_path: Path):
     assert RunDirectory.read(tmp_path).seconds == 15.0
 
 
+def test_a_clock_that_is_set_back_takes_no_seconds_away_and_stops_nothing(tmp_path: Path):
+    clock = Clock()
+    with open_run(tmp_path, clock=clock) as run:
+        clock.now += 20.0
+        run.update_manifest(devices=["cpu:0"])
+        clock.now -= 86_400.0
+        run.append_metrics([{"update": 1}])
+        run.update_manifest(devices=["cpu:0"])
+        assert run.seconds == 20.0
+    clock.now -= 86_400.0
+    with open_run(tmp_path, clock=clock) as run:
+        clock.now += 1.0
+        assert run.seconds == 21.0
+    assert RunDirectory.read(tmp_path).metrics() == [{"update": 1}]
+    assert RunDirectory.read(tmp_path).manifest["status"] == "done"
+
+
 def test_another_spec_is_refused_field_by_field_and_changes_nothing(tmp_path: Path):
     open_run(tmp_path).close("done")
     before = files(tmp_path)

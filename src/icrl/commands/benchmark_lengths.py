@@ -90,8 +90,8 @@ def parse_lengths(text: str) -> tuple[int, ...]:
     if text == "sweep":
         longest = LONGEST_ON_CPU if jax.default_backend() == "cpu" else LONGEST
         return tuple(2**power for power in range(SHORTEST.bit_length() - 1, longest.bit_length()))
-    parts = text.split(",")
-    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and len(part) < 10 and int(part) > 0 for part in parts):
         raise UserError(f"--seq-len: got {text!r}; expected sweep, a length in steps, or several: 128,1024")
     return tuple(sorted({int(part) for part in parts}))
 

@@ -20,7 +20,7 @@ def choose_mesh(spec: ExperimentSpec, requested: str | None) -> jax.sharding.Mes
     usable = [count for count in range(1, len(available) + 1) if shares % count == 0]
     if requested in (None, "all"):
         number = usable[-1]
-    elif requested.isdigit() and int(requested) in usable:
+    elif requested in map(str, usable):
         number = int(requested)
     else:
         raise UserError(

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from icrl.adaptation import ACTORS, Adaptation, measure
-from icrl.errors import UserError
+from icrl.errors import UserError, show
 from icrl.report.comparison import Comparison, load_records, memoryless_of
+from icrl.report.fields import Fields, read_object
 from icrl.report.illustrations import illustrate
 from icrl.report.records import SCHEMA, parse_record
 from icrl.report.tables import print_evaluation
@@ -28,6 +29,7 @@ from icrl.runs.disk import to_json, write_atomically
 from icrl.runs.provenance import git_commit
 from icrl.spec.experiment import ExperimentSpec, load_experiment
 from icrl.spec.parse import apply_overrides, parse
+from icrl.spec.shipped import existing_path
 
 RESULTS = Path("results")
 Tasks = Literal["train", "held_out", "all"]
@@ -65,20 +67,20 @@ def find_run(target: str, *, model: str | None, scale: str | None, seed: int | N
     Raises:
         UserError: there is none.
     """
-    path = Path(target).expanduser()
-    if path.is_dir():
+    path = existing_path(target)
+    if path and path.is_dir():
         given = {"--model": model, "--scale": scale, "--seed": seed, "--point": point}
         ineffective = [option for option, value in given.items() if value is not None]
         if ineffective:
             raise UserError(f"{', '.join(ineffective)}: got a value; expected none, since {path} is one run already")
         return path
-    if "/" in target and not path.exists():
+    if "/" in target and path is None:
         raise UserError(f"{target}: got nothing there; expected a run directory, a checkpoint or a spec")
     spec = load_experiment(target, model=model, scale=scale, point=point)
     folder = spec.default_directory.parent
     runs = [RunDirectory.read(manifest.parent) for manifest in folder.glob("*/manifest.json")]
     if seed is not None:
-        runs = [run for run in runs if run.spec["seed"] <= seed < run.spec["seed"] + run.spec["num_seeds"]]
+        runs = [run for run in runs if seed in parse(ExperimentSpec, run.spec).seeds]
     if not runs:
         at_point = f" --point {point}" if point else ""
         raise UserError(
@@ -114,6 +116,9 @@ def evaluate_run(
     training = spec.build()
     template = jax.eval_shape(jax.vmap(training.init), jnp.zeros((spec.num_seeds, 2), jnp.uint32)).params
     _, params = restore_params(checkpoint, template)
+    env_steps = metadata(checkpoint)["metadata"].get("env_steps")
+    if not isinstance(env_steps, int):
+        raise UserError(f"{checkpoint}: got env_steps {show(env_steps)}; expected a checkpoint made by `icrl train`")
     environments = spec.environment.build(names, len(names) * episodes, trials_per_episode=trials)
     play = jax.jit(partial(measure, training.policy, environments, sample=spec.evaluation.sample_actions))
     key = jax.random.PRNGKey(spec.evaluation.seed)
@@ -132,7 +137,7 @@ def evaluate_run(
         "scale": spec.scale,
         **({"point": spec.point} if spec.point else {}),
         "rung": rung_name(spec),
-        "env_steps": metadata(checkpoint)["metadata"]["env_steps"],
+        "env_steps": env_steps,
         **made_with(),
         "trials_per_episode": spec.environment.trials_per_episode,
         "trial_steps": spec.environment.longest_trial,
@@ -184,8 +189,13 @@ def load_references(spec: ExperimentSpec) -> dict[str, dict[str, float]]:
     path = references_path(spec)
     if not path.exists():
         return {}
-    recorded = json.loads(path.read_text(encoding="utf-8"))
-    return recorded["references"] if recorded["trial_steps"] == spec.environment.longest_trial else {}
+    recorded = Fields(read_object(path), str(path))
+    if recorded.count("trial_steps") != spec.environment.longest_trial:
+        return {}
+    return {
+        name: {line: task.number(line) for line in ("random", "do_nothing", "specialist")}
+        for name, task in recorded.child("references").children().items()
+    }
 
 
 def rung_name(spec: ExperimentSpec) -> str:
@@ -211,8 +221,8 @@ def made_with() -> dict[str, Any]:
 
 def _training_cost(run: RunDirectory) -> dict[str, float]:
     """Seconds of the training, compiling aside, its env steps per second, and its memory, over all seeds."""
-    metrics = run.metrics()
-    if not metrics:
+    metrics = [line for line in run.metrics() if {"seconds", "env_steps"} <= line.keys()]
+    if not metrics or not metrics[-1]["seconds"]:
         return {}
     seconds = metrics[-1]["seconds"]
     env_steps = sum(line["env_steps"] for line in metrics if line["update"] == metrics[-1]["update"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
+from icrl.errors import UserError
 from icrl.report.benchmark import draw_sweep
 from icrl.report.comparison import load_comparisons
+from icrl.report.fields import read_object
 from icrl.report.grid import load_grids
 from icrl.report.illustrations import illustrate, illustrate_grid
 from icrl.report.readme import write_readme
@@ -27,5 +30,12 @@ def report(results: Path | None = None, *, out: Path | None = None) -> None:
     for paths in captions.values():
         print(*paths, sep="\n")
     if (sweep := results / "benchmark" / "benchmark.json").exists():
-        record = json.loads(sweep.read_text(encoding="utf-8"))
-        print(save(draw_sweep(record), out / "benchmark" / "benchmark.png"))
+        print(save(_drawn(sweep), out / "benchmark" / "benchmark.png"))
+
+
+def _drawn(sweep: Path) -> Figure:
+    """The figure of a benchmark's record. Raises UserError if it lacks something."""
+    try:
+        return draw_sweep(read_object(sweep))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{sweep}: is not a record of `icrl benchmark --seq-len` ({error!r}); make it again") from error

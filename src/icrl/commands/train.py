@@ -24,6 +24,7 @@ from icrl.runs import compilation_cache
 from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import CHECKPOINTS, RunDirectory
 from icrl.runs.interruption import Interruption
+from icrl.runs.memory import memory_now
 from icrl.runs.trackers import Tracker, WandbTracker
 from icrl.spec.experiment import INCIDENTAL, ExperimentSpec, load_experiment
 from icrl.spec.parse import to_dict
@@ -90,6 +91,7 @@ class Training:
         self.spec, self.learner, self.directory, self.clock = spec, learner, run, clock
         self.open_tracker = open_tracker
         self.checkpoints = Checkpoints(run.path / CHECKPOINTS, keep=spec.checkpoint.keep)
+        self.first_memory: dict[str, int] = {}
 
     def run(self, stop: Interruption) -> None:
         """Trains to the end of the budget, from the newest checkpoint if there is one."""
@@ -139,7 +141,7 @@ class Training:
         stop: Interruption,
     ) -> None:
         """Runs chunks to the end of the budget; between them logs, saves, and looks for an interruption."""
-        seconds_before = self.directory.metrics()[-1]["seconds"] if update else 0.0
+        seconds_before = _seconds_of(self.directory.metrics()) if update else 0.0
         total = self.spec.num_updates
         started = saved = self.clock()
         progress.begin()
@@ -167,6 +169,9 @@ class Training:
     def _save(self, update: int, state: PyTree, score: float | None) -> None:
         env_steps = update * self.spec.env_steps_per_update
         self.checkpoints.save(update, state, score, {"env_steps": env_steps, "spec": _identity(self.spec)})
+        now = memory_now()
+        self.first_memory = self.first_memory or now
+        self.directory.update_manifest(memory={"first": self.first_memory, "last": now})
 
     def _refuse_non_finite(self, metrics: Metrics, update: int) -> None:
         """Stops the run at the first update with a number that is not finite; no checkpoint holds it."""
@@ -219,6 +224,11 @@ def _returns(sums: np.ndarray, counts: np.ndarray, tasks: Sequence[str]) -> dict
 def _mean_of(records: Sequence[Mapping[str, Any]], name: str) -> float | None:
     values = [record[name] for record in records if name in record]
     return float(np.mean(values)) if values else None
+
+
+def _seconds_of(lines: Sequence[Mapping[str, Any]]) -> float:
+    """Training behind the last line; 0 where none says so."""
+    return next((line["seconds"] for line in reversed(lines) if isinstance(line.get("seconds"), float | int)), 0.0)
 
 
 def _identity(spec: ExperimentSpec) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from icrl.errors import UserError, show
+from icrl.errors import UserError, is_file_name, show
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -19,9 +20,10 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(data, ensure_ascii=False).encode()  # refuses halves of a character, which nothing can print
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected a JSON file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not JSON ({error}); make it again") from error
     if not isinstance(data, dict):
         raise UserError(f"{path}: got {show(data)}; expected a JSON object")
@@ -69,6 +71,13 @@ class Fields:
         """A string."""
         return self._get(name, str, "a string")
 
+    def name(self, name: str) -> str:
+        """A string that files may be named after."""
+        value = self.text(name)
+        if value and not is_file_name(value):
+            raise self.error(name, got=show(value), expected="a plain name, since files are named after it")
+        return value
+
     def choice(self, name: str, choices: Collection[str]) -> str:
         """One of the given strings."""
         value = self.text(name)
@@ -87,9 +96,13 @@ class Fields:
     def number(self, name: str) -> float:
         """A finite number."""
         value = self._get(name, (int, float), "a finite number")
-        if not np.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
             raise self.error(name, got=show(value), expected="a finite number")
-        return float(value)
+        return number
 
     def array(self, name: str, layout: str, shape: tuple[int | None, ...]) -> np.ndarray:
         """Nested lists of finite numbers, `layout` in words; None in `shape` is any length but zero."""
@@ -97,7 +110,7 @@ class Fields:
         expected = f"{layout}, {sizes} finite numbers"
         try:
             array = np.asarray(self._get(name, list, expected), dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise self.error(name, got="uneven lists, or other things", expected=expected) from None
         if (
             array.size == 0

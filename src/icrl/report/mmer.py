@@ -15,5 +15,6 @@ def max_mean_episodic_reward(lines: Iterable[Mapping[str, Any]]) -> dict[int, fl
     best: dict[int, float] = {}
     for line in lines:
         if (mean := line.get("return/mean")) is not None:
-            best[line["seed"]] = max(mean, best.get(line["seed"], mean))
+            seed = line.get("seed", 0)
+            best[seed] = max(mean, best.get(seed, mean))
     return best

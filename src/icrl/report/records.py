@@ -6,6 +6,7 @@ Arrays are indexed [seed, episode, trial] (returns, scores) and [seed, step] (re
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -206,9 +207,9 @@ def parse_record(data: Mapping[str, Any], source: str = "evaluation") -> Record:
         raise fields.error("tasks", got="none", expected="at least one task")
     return Record(
         source=source,
-        experiment=fields.text("experiment"),
-        model=fields.text("model"),
-        scale=fields.text("scale"),
+        experiment=fields.name("experiment"),
+        model=fields.name("model"),
+        scale=fields.name("scale"),
         rung=fields.text("rung") if fields.has("rung") else "",
         env_steps=fields.count("env_steps", least=0),
         trials_per_episode=fields.count("trials_per_episode"),
@@ -225,7 +226,7 @@ def parse_record(data: Mapping[str, Any], source: str = "evaluation") -> Record:
         git_commit=fields.text("git_commit") if fields.has("git_commit") else None,
         tasks=tasks,
         machine=fields.mapping("machine") if fields.has("machine") else {},
-        point=fields.text("point") if fields.has("point") else "",
+        point=fields.name("point") if fields.has("point") else "",
     )
 
 
@@ -238,7 +239,7 @@ def load_references(path: Path) -> References:
     fields.schema(SCHEMA)
     return References(
         source=str(path),
-        experiment=fields.text("experiment"),
+        experiment=fields.name("experiment"),
         trial_steps=fields.count("trial_steps"),
         command=fields.text("command"),
         tasks=_parse_references(fields.child("references")),
@@ -270,9 +271,16 @@ def read_metrics(record: Record) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not all(isinstance(line, dict) and all(map(_is_number, line.values())) for line in lines):
+            raise ValueError("got other things than numbers")
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not one JSON object a line ({error}); copy it from its run") from error
+    return [line for line in lines if "env_steps" in line]
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, float | int) and abs(value) <= sys.float_info.max)
 
 
 def _optional_number(fields: Fields, name: str) -> float | None:

@@ -18,7 +18,7 @@ WIDTH_WITHOUT_TERMINAL = 120
 
 def print_evaluation(record: Record, memoryless: Record | None = None) -> None:
     """Print `evaluation_table` to stdout, without intervals if the terminal is too narrow for them."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = max(console.width, WIDTH_WITHOUT_TERMINAL)
     table = evaluation_table(record, memoryless)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ class Checkpoints:
     def updates(self) -> list[int]:
         """The updates that have a checkpoint, ascending."""
         folders = self.path.iterdir() if self.path.is_dir() else ()
-        return sorted(int(folder.name) for folder in folders if folder.name.isdigit())
+        return sorted(int(folder.name) for folder in folders if folder.name.isascii() and folder.name.isdecimal())
 
     def save(
         self,
@@ -169,9 +170,11 @@ def _rank(folder: Path) -> tuple[float, int]:
     """Order by score, then by update. A checkpoint without a readable score comes before all with one."""
     try:
         score = json.loads((folder / METADATA).read_text())["best_score"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         score = None
-    return -math.inf if score is None else score, int(folder.name)
+    if not isinstance(score, float | int) or math.isnan(score):
+        score = -math.inf
+    return score, int(folder.name)
 
 
 class _UnreadableError(Exception):
@@ -223,13 +226,31 @@ def _verified_description(folder: Path) -> dict[str, Any]:
     """What metadata.json says, once every file of the checkpoint is known to be as it was written."""
     try:
         for name, checksum in json.loads((folder / CHECKSUMS).read_text()).items():
+            if not Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder)):
+                raise _UnreadableError(f"{CHECKSUMS} names {name}, which is not in the checkpoint")
             if _checksum(folder / name) != checksum:
                 raise _UnreadableError(f"{name} has changed since it was written")
-        return json.loads((folder / METADATA).read_text())
+        description = json.loads((folder / METADATA).read_text())
     except FileNotFoundError as error:
         raise _UnreadableError(f"{Path(error.filename).relative_to(folder)} is missing") from error
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise _UnreadableError(f"{CHECKSUMS} or a file it names is damaged ({error})") from error
+    if not _is_description(description):
+        raise _UnreadableError(f"{METADATA} is not one that icrl writes")
+    if folder.name.isdecimal() and folder.name != str(description["update"]):
+        raise _UnreadableError(f"{METADATA} says that it is of update {description['update']}")
+    return description
+
+
+def _is_description(value: Any) -> bool:
+    """Whether a value has the fields of metadata.json, each of its type."""
+    types = {"update": int, "best_score": float | int | None, "metadata": dict, "leaves": dict, "weakly_typed": list}
+    return (
+        isinstance(value, dict)
+        and all(name in value and isinstance(value[name], type_) for name, type_ in types.items())
+        and all(isinstance(type_, str) for type_ in value["leaves"].values())
+        and value["update"] >= 0
+    )
 
 
 def _read(folder: Path, template: PyTree, below: str = "") -> tuple[int, PyTree]:

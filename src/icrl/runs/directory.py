@@ -20,6 +20,7 @@ import os
 import secrets
 import shlex
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +30,7 @@ from typing import IO, Any, Literal, Self
 
 import yaml
 
-from icrl.errors import MachineError, UserError
+from icrl.errors import MachineError, UserError, is_file_name
 from icrl.runs.disk import to_json, write_atomically, writing
 from icrl.runs.provenance import provenance
 from icrl.spec.parse import difference, read_yaml
@@ -46,6 +47,9 @@ CHECKPOINTS = "checkpoints"
 EVALUATION = "evaluation.json"
 LOG = "train.log"
 LOCK = ".lock"
+
+FIELDS = {"id": str, "started": str, "seconds": int | float, "num_resumes": int}
+"""Of a manifest: what icrl itself goes by."""
 
 Status = Literal["running", "done", "interrupted", "failed"]
 
@@ -91,6 +95,7 @@ class RunDirectory:
         spec = yaml.safe_load(yaml.safe_dump(dict(spec)))
         with writing(path):
             _refuse_what_is_no_run(path)
+            _refuse_links_out_of(path)
             path.mkdir(parents=True, exist_ok=True)
         lock = _lock(path)
         try:
@@ -114,6 +119,7 @@ class RunDirectory:
         """
         if not (path / MANIFEST).exists() and path.parent.name == CHECKPOINTS:
             path = path.parent.parent
+        _refuse_links_out_of(path)
         return cls(path, _read_manifest(path))
 
     def _start(self, spec: Mapping[str, Any], command: Sequence[str]) -> None:
@@ -158,8 +164,9 @@ class RunDirectory:
 
     @property
     def seconds(self) -> float:
-        """Wall clock that the run was open for, over all resumes."""
-        return self._seconds_before + (self._clock() - self._opened if self._lock else 0.0)
+        """Wall clock that the run was open for, over all resumes; a clock that is set back never takes any away."""
+        seconds = self._seconds_before + (self._clock() - self._opened if self._lock else 0.0)
+        return max(seconds, self._manifest.get("seconds", 0.0))
 
     def update_manifest(self, **fields: Any) -> None:
         """Sets these fields, and `seconds` to the present.
@@ -187,7 +194,7 @@ class RunDirectory:
     def rewind_metrics(self, update: int) -> None:
         """Drops the records after this update and a line that was torn by a kill, all in one step."""
         if (self.path / METRICS).exists():
-            kept = [record for record in self._records() if record.get("update", update) <= update]
+            kept = [record for record in self._records() if record["update"] <= update]
             write_atomically(self.path / METRICS, "".join(map(_line, kept)))
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -236,10 +243,13 @@ class RunDirectory:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
         for number, line in enumerate(lines, start=1):
             try:
-                yield json.loads(line)
-            except ValueError:
-                if number < len(lines):  # the last piece is empty, or torn, or still being written
-                    logger.warning("%s: line %d is damaged and was skipped", path, number)
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                record = None
+            if isinstance(record, dict) and isinstance(record.get("update"), int):
+                yield record
+            elif number < len(lines):  # the last piece is empty, or torn, or still being written
+                logger.warning("%s: line %d is damaged and was skipped", path, number)
 
 
 def _line(record: Mapping[str, Any]) -> str:
@@ -255,6 +265,19 @@ def _refuse_what_is_no_run(path: Path) -> None:
         if others := [name for name in names if name not in (SPEC, LOG) and not name.startswith(".")]:
             found = ", ".join(others[:3])
             raise UserError(f"{path}: got a folder with {found}; expected a run directory or none; {advice}")
+
+
+def _refuse_links_out_of(path: Path) -> None:
+    """Raises UserError where a symbolic link, perhaps in a run of somebody else's, would have icrl write elsewhere."""
+    inside = os.path.realpath(path)
+    for folder in (path, path / CHECKPOINTS):
+        for entry in folder.iterdir() if folder.is_dir() else ():
+            target = Path(os.path.realpath(entry))
+            if entry.is_symlink() and not target.is_relative_to(inside):
+                raise UserError(
+                    f"{entry}: got a link to {target}; expected no link out of a run directory; "
+                    "put what it points to in its place"
+                )
 
 
 def _lock(path: Path) -> IO[str]:
@@ -286,7 +309,19 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if layout != LAYOUT:
         advice = "use the version of icrl that made the run"
         raise UserError(f"{file}: got layout {layout}; expected {LAYOUT}; {advice}")
+    wrong = [name for name, kind in FIELDS.items() if not _is(manifest.get(name), kind)]
+    if wrong or not is_file_name(manifest["id"]):
+        raise UserError(
+            f"{file}: is damaged ({', '.join(wrong or ['id'])}); restore it, or start anew in another folder with --out"
+        )
     return manifest
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value from JSON is of this kind, and, if it is a number, finite and not below 0."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return False
+    return isinstance(value, str) or 0 <= value <= sys.float_info.max
 
 
 def _read_json(path: Path) -> Any:
@@ -294,7 +329,7 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected a JSON file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: is damaged ({error}); restore it, or start anew in another folder with --out"
         ) from error

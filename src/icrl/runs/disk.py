@@ -24,6 +24,8 @@ def writing(path: Path) -> Iterator[None]:
         match error.errno:
             case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
                 advice = "what was written before is intact; free some space and run the same command again"
+            case errno.ENOTDIR | errno.EISDIR | errno.ENAMETOOLONG | errno.ELOOP:
+                advice = "choose another folder with --out"
             case errno.EROFS | errno.EACCES | errno.EPERM:
                 advice = "make the folder writable, or choose another one with --out"
             case _:

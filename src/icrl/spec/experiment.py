@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from icrl.envs.multi import Environments
 from icrl.envs.suites import TaskSetSpec
-from icrl.errors import Problem, SpecError, did_you_mean, show
+from icrl.errors import Problem, SpecError, did_you_mean, is_file_name, show
 from icrl.learners import LearnerSpec
 from icrl.learners.on_policy import OnPolicy
 from icrl.learners.ppo import PPOSpec
@@ -22,6 +22,11 @@ from icrl.policy import Policy, PolicySpec
 from icrl.spec.parse import apply_overrides, merge, parse, read_yaml
 from icrl.spec.shipped import find_spec_file
 from icrl.timing.spec import BenchmarkSpec
+
+NUM_SEEDS = 2**32
+"""How many seeds there are."""
+MOST = 2**31 - 1
+"""Of anything that is counted in 32 bits, as updates and rows are."""
 
 WandbMode = Literal["offline", "online", "disabled"]
 
@@ -42,6 +47,8 @@ class EvaluationSpec:
         for name in ("episodes_per_task", "trials"):
             if (number := getattr(self, name)) is not None and number < 1:
                 raise SpecError.of(name, got=number, expected="at least 1")
+        if not 0 <= self.seed < NUM_SEEDS:
+            raise SpecError.of("seed", got=self.seed, expected=f"from 0 to {NUM_SEEDS - 1}")
 
 
 @dataclass(frozen=True)
@@ -153,8 +160,15 @@ class ExperimentSpec:
             for name in ("num_rows", "total_env_steps", "num_seeds", "updates_per_chunk")
             if getattr(self, name) < 1
         ]
-        if self.seed < 0:
-            problems.append(Problem("seed", show(self.seed), "at least 0"))
+        if not 0 <= self.seed < NUM_SEEDS:
+            problems.append(Problem("seed", show(self.seed), f"from 0 to {NUM_SEEDS - 1}"))
+        elif self.seed + self.num_seeds > NUM_SEEDS:
+            problems.append(Problem("num_seeds", show(self.num_seeds), f"seeds up to {NUM_SEEDS - 1}"))
+        problems += [
+            Problem(field, show(name), "a plain name, since folders and figures are named after it")
+            for field in ("name", "model_name", "scale", "point")
+            if ((name := getattr(self, field)) or field == "name") and not is_file_name(name)
+        ]
         num_tasks = len(self.environment.train)
         if self.num_rows % num_tasks:
             problems.append(Problem("num_rows", show(self.num_rows), f"a multiple of the {num_tasks} training tasks"))
@@ -162,6 +176,9 @@ class ExperimentSpec:
             problems.append(problem)
         if problems:
             raise SpecError(problems)
+        if (longest := max(self.num_updates, self.num_rows, self.env_steps_per_update)) > MOST:
+            what = "updates, or env steps of an update"
+            raise SpecError([Problem("total_env_steps, num_rows", show(longest), f"at most {MOST} {what}")])
 
     @property
     def rows_per_task(self) -> int:

@@ -20,19 +20,28 @@ def shipped_specs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(SPECS_FOLDER.glob("*.yaml"))}
 
 
+def existing_path(text: str) -> Path | None:
+    """The file or folder that a word of the command line names, if there is one."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # a name too long, the home of nobody, a null byte
+        return None
+
+
 def find_spec_file(name_or_path: str) -> Path:
     """The file at that path if there is one, else the shipped spec of that name, with or without `.yaml`.
 
     Raises SpecError, with the shipped specs and the nearest name, if there is neither.
     """
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
+    path = existing_path(name_or_path)
+    if path and path.is_file():
         return path
     specs = shipped_specs()
     if name_or_path.removesuffix(".yaml") in specs:
         return specs[name_or_path.removesuffix(".yaml")]
-    got = f"{show(name_or_path)}, a folder" if path.is_dir() else show(name_or_path)
+    got = f"{show(name_or_path)}, a folder" if path else show(name_or_path)
     expected = f"the path of a YAML file, or the name of a shipped spec: {', '.join(specs)}"
-    nearest = get_close_matches(path.name.removesuffix(".yaml"), specs, n=1)
+    nearest = get_close_matches(Path(name_or_path).name.removesuffix(".yaml"), specs, n=1)
     advice = f"did you mean {nearest[0]!r}?" if nearest else ""
     raise SpecError([Problem("spec", got, expected, advice)])

@@ -10,6 +10,9 @@ import yaml
 
 from icrl.errors import Problem, SpecError, did_you_mean
 
+MOST_KEYS = 10_000
+"""Of one mapping; a few lines of merged aliases could ask for more than the memory holds."""
+
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds.
@@ -49,6 +52,7 @@ def load_yaml(text: str, where: str, expected: str) -> Any:
     try:
         loader = _Loader(text, where)
         node = loader.get_single_node()
+        loader.deep_construct = True  # so that what contains itself is a mistake
         value = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = f" on line {error.problem_mark.line + 1}" if error.problem_mark else ""
@@ -57,6 +61,8 @@ def load_yaml(text: str, where: str, expected: str) -> Any:
     except (yaml.YAMLError, ValueError) as error:  # a control character; a date such as 2020-99-99
         reason = str(error).splitlines()[0]
         raise SpecError([Problem(where, f"a mistake ({reason})", "valid YAML")]) from error
+    except RecursionError as error:
+        raise SpecError([Problem(where, "a mistake (nested too deeply)", "valid YAML")]) from error
     if node is None:
         raise SpecError([Problem(where, "nothing", expected)])
     if loader.problems:
@@ -71,6 +77,12 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self.where = where
         self.problems: list[Problem] = []
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Replaces `<<` by what it merges, unless that is more than any spec holds."""
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_KEYS:
+            raise yaml.constructor.ConstructorError(None, None, "more keys than any spec has", node.start_mark)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """The next mapping in the text, as PyYAML represents it."""
