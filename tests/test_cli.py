@@ -65,6 +65,7 @@ def test_train_hands_over_every_argument(commands: Commands):
     done = run(
         "train", "a.yaml", "learner.learning_rate=1e-3", "--model", "gru", "--seed", "3", "--num-seeds", "2",
         "--scale", "smoke", "--point", "64", "--devices", "2", "--out", "there", "--wandb", "disabled",
+        "--coordinator", "host:1234", "--num-processes", "4", "--process-id", "3", "--heartbeat-seconds", "30",
         "environment.train=[a,b]",
     )  # fmt: skip
     assert done.exit_code == 0
@@ -75,6 +76,10 @@ def test_train_hands_over_every_argument(commands: Commands):
         "scale": "smoke",
         "point": "64",
         "devices": "2",
+        "coordinator": "host:1234",
+        "num_processes": 4,
+        "process_id": 3,
+        "heartbeat_seconds": 30,
         "out": Path("there"),
         "wandb": "disabled",
     }
