@@ -143,7 +143,8 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
         assert run(verb, *REQUIRED[verb]).exit_code == 0
     train, evaluate, benchmark, report = commands.calls
     nothing = {"model": None, "seed": None, "scale": None, "point": None, "out": None, "overrides": []}
-    assert train == (("some.yaml",), {**nothing, "num_seeds": None, "devices": None, "wandb": None})
+    processes = {"coordinator": None, "num_processes": None, "process_id": None, "heartbeat_seconds": None}
+    assert train == (("some.yaml",), {**nothing, **processes, "num_seeds": None, "devices": None, "wandb": None})
     ask = {"tasks": "all", "episodes": None, "trials": None}
     assert evaluate == (("some.yaml",), {**nothing, **ask})
     ask = {"seq_len": "sweep", "throughput": False, "scan": False, "models": None, "match": None, "scale": None}
