@@ -6,7 +6,16 @@ import pytest
 
 from icrl.errors import UserError
 from icrl.learners.devices import mesh_of
-from icrl.runs.processes import anywhere, find_place, from_first, is_first, joined, launched_with_others, whole
+from icrl.runs.processes import (
+    HEARTBEAT_SECONDS,
+    anywhere,
+    find_place,
+    from_first,
+    is_first,
+    joined,
+    launched_with_others,
+    whole,
+)
 
 SLURM = {
     "SLURM_JOB_ID": "7",
@@ -30,8 +39,9 @@ SLURM = {
 )
 def test_what_a_launcher_started_with_others_asks_jax_for_its_place(environment: dict[str, str]):
     assert launched_with_others(environment)
-    assert find_place(None, None, None, environment) == {}
-    assert find_place(None, 1, None, environment) is None
+    assert find_place(None, None, None, None, environment) == {"heartbeat_timeout_seconds": HEARTBEAT_SECONDS}
+    assert find_place(None, None, None, 30, environment) == {"heartbeat_timeout_seconds": 30}
+    assert find_place(None, 1, None, None, environment) is None
 
 
 @pytest.mark.parametrize(
@@ -46,25 +56,28 @@ def test_what_a_launcher_started_with_others_asks_jax_for_its_place(environment:
     ids=["laptop", "slurm_task_of_one", "sbatch_script", "kubernetes_pod", "open_mpi_of_one"],
 )
 def test_a_process_alone_starts_nothing(environment: dict[str, str]):
-    assert find_place(None, None, None, environment) is None
+    assert find_place(None, None, None, None, environment) is None
     with joined(None):
         assert not jax.distributed.is_initialized()
 
 
 def test_what_is_told_comes_before_what_a_launcher_says():
-    place = find_place("host:1234", 3, 2, SLURM)
+    place = find_place("host:1234", 3, 2, 30, SLURM)
     assert place == {
         "coordinator_address": "host:1234",
         "num_processes": 3,
         "process_id": 2,
         "cluster_detection_method": "deactivate",
+        "heartbeat_timeout_seconds": 30,
     }
-    assert find_place("host:1234", 1, 0, SLURM) is None
+    assert find_place("host:1234", 1, 0, None, SLURM) is None
 
 
 @pytest.mark.parametrize(
     ("told", "complaint"),
     [
+        ((None, None, None, 30), "--heartbeat-seconds: got 30; expected none"),
+        ((None, 1, None, 30), "--heartbeat-seconds: got 30; expected none"),
         (("host:1234", None, None), "--coordinator: got no --num-processes, --process-id"),
         ((None, 2, 1), "--num-processes, --process-id: got no --coordinator"),
         (("host:1234", 2, 2), "--process-id: got 2; expected 0 to 1"),
@@ -75,7 +88,7 @@ def test_what_is_told_comes_before_what_a_launcher_says():
 )
 def test_a_place_told_wrongly_is_refused(told: tuple, complaint: str):
     with pytest.raises(UserError) as caught:
-        find_place(*told, {})
+        find_place(*told, environment={})
     assert str(caught.value).startswith(complaint)
 
 

@@ -57,7 +57,7 @@ def train(
         MachineError: the disk refuses, training produced a number that is not finite, or another process was lost.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
-    place = processes.find_place(coordinator, num_processes, process_id)
+    place = processes.find_place(coordinator, num_processes, process_id, heartbeat_seconds)
     count_cores_as_devices()
     experiment = load_experiment(
         spec,
@@ -70,7 +70,7 @@ def train(
         wandb=wandb,
     )
     with ExitStack() as at_the_end:
-        with processes.joined(place, heartbeat_seconds or processes.HEARTBEAT_SECONDS):
+        with processes.joined(place):
             mesh = choose_mesh(experiment, devices)
             processes.anywhere(False, mesh)  # connects them now: Gloo gives them 30 s, and waits patiently only then
             compilation_cache.enable()

@@ -40,6 +40,7 @@ def find_place(
     coordinator: str | None,
     num_processes: int | None,
     process_id: int | None,
+    heartbeat_seconds: int | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> dict[str, Any] | None:
     """The arguments that `jax.distributed.initialize` needs in this process; None if the run has no other.
@@ -49,11 +50,22 @@ def find_place(
     Raises:
         UserError: what was told is incomplete or contradicts itself.
     """
+    place = _told_place(coordinator, num_processes, process_id)
+    if place is None and num_processes is None and launched_with_others(environment):
+        place = {}
+    if place is None:
+        if heartbeat_seconds is not None:
+            raise UserError(
+                f"--heartbeat-seconds: got {heartbeat_seconds}; expected none, since this process has no others"
+            )
+        return None
+    return {**place, "heartbeat_timeout_seconds": heartbeat_seconds or HEARTBEAT_SECONDS}
+
+
+def _told_place(coordinator: str | None, num_processes: int | None, process_id: int | None) -> dict[str, Any] | None:
     told = {"--coordinator": coordinator, "--num-processes": num_processes, "--process-id": process_id}
     given = [option for option, value in told.items() if value is not None]
-    if not given:
-        return {} if launched_with_others(environment) else None
-    if given == ["--num-processes"] and num_processes == 1:
+    if not given or (given == ["--num-processes"] and num_processes == 1):
         return None
     if coordinator is None or num_processes is None or process_id is None:
         raise UserError(
@@ -99,11 +111,11 @@ def launched_with_others(environment: Mapping[str, str]) -> bool:
 
 
 @contextmanager
-def joined(place: Mapping[str, Any] | None, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> Iterator[None]:
+def joined(place: Mapping[str, Any] | None) -> Iterator[None]:
     """Meets the other processes of the run, and parts from them at the end, when all are there.
 
-    A process that fails inside parts from nobody: it ends, and the others notice by the broken connection or, within
-    ``heartbeat_seconds``, by its silence. Afterwards this process can compute on, alone.
+    A process that fails inside parts from nobody: it ends, and the others notice by the broken connection or by the
+    silence of its heartbeats. Afterwards this process can compute on, alone.
 
     Raises:
         MachineError: another process was lost while this one needed it.
@@ -118,7 +130,7 @@ def joined(place: Mapping[str, Any] | None, heartbeat_seconds: int = HEARTBEAT_S
     )
     with _results_alone_on_stdout():
         try:
-            jax.distributed.initialize(**place, heartbeat_timeout_seconds=heartbeat_seconds)
+            jax.distributed.initialize(**place)
         except (ValueError, RuntimeError) as error:
             raise UserError(
                 f"the processes of this run cannot meet ({error}); tell --coordinator, --num-processes and "
