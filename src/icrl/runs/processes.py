@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -148,9 +148,10 @@ def joined(place: Mapping[str, Any] | None) -> Iterator[None]:
             raise
         except KeyboardInterrupt:  # agreed upon: the others are on their way here
             jax.distributed.shutdown()
+            explanation.withdraw()
             raise
         jax.distributed.shutdown()
-    explanation.withdraw()
+        explanation.withdraw()
 
 
 def is_first() -> bool:
@@ -236,12 +237,15 @@ class _ExplainedAbort:
     for it. So this one is C's.
     """
 
+    _kept: ClassVar[list[Any]] = []  # for good: C's pointer to a handler does not keep it alive
+
     def __init__(self, text: str) -> None:
         self.text = text
-        self._handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._end)
+        handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._end)
+        self._kept.append(handler)
         self._set = ctypes.CDLL(None).signal
         self._set.argtypes, self._set.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
-        self._set(signal.SIGABRT, ctypes.cast(self._handler, ctypes.c_void_p))
+        self._set(signal.SIGABRT, ctypes.cast(handler, ctypes.c_void_p))
 
     def withdraw(self) -> None:
         """Leaves aborts to the system again."""
