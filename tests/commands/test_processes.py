@@ -15,7 +15,7 @@ from tests.commands.conftest import Finished
 from tests.commands.runs import TINY, icrl, manifest, newest_state, numbers, start_process, train, updates_saved
 
 SELDOM = "checkpoint.every_seconds=1e9"
-HEARTBEAT_SECONDS = 20
+HEARTBEAT_SECONDS = 60
 
 
 @dataclass(frozen=True)
