@@ -66,6 +66,7 @@ def test_train_hands_over_every_argument(commands: Commands):
     done = run(
         "train", "a.yaml", "learner.learning_rate=1e-3", "--model", "gru", "--seed", "3", "--num-seeds", "2",
         "--scale", "smoke", "--point", "64", "--devices", "2", "--out", "there", "--wandb", "disabled",
+        "--coordinator", "host:1234", "--num-processes", "4", "--process-id", "3", "--heartbeat-seconds", "30",
         "environment.train=[a,b]",
     )  # fmt: skip
     assert done.exit_code == 0
@@ -76,6 +77,10 @@ def test_train_hands_over_every_argument(commands: Commands):
         "scale": "smoke",
         "point": "64",
         "devices": "2",
+        "coordinator": "host:1234",
+        "num_processes": 4,
+        "process_id": 3,
+        "heartbeat_seconds": 30,
         "out": Path("there"),
         "wandb": "disabled",
     }
@@ -139,7 +144,8 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
         assert run(verb, *REQUIRED[verb]).exit_code == 0
     train, evaluate, benchmark, report = commands.calls
     nothing = {"model": None, "seed": None, "scale": None, "point": None, "out": None, "overrides": []}
-    assert train == (("some.yaml",), {**nothing, "num_seeds": None, "devices": None, "wandb": None})
+    processes = {"coordinator": None, "num_processes": None, "process_id": None, "heartbeat_seconds": None}
+    assert train == (("some.yaml",), {**nothing, **processes, "num_seeds": None, "devices": None, "wandb": None})
     ask = {"tasks": "all", "episodes": None, "trials": None}
     assert evaluate == (("some.yaml",), {**nothing, **ask})
     ask = {"seq_len": "sweep", "throughput": False, "scan": False, "models": None, "match": None, "scale": None}

@@ -111,6 +111,21 @@ def train(
     devices: Annotated[
         str | None, typer.Option(metavar="N|all", help="Devices that share the rows; CPU cores count.  [default: all]")
     ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where the processes of a run on several machines meet: process 0."),
+    ] = None,
+    num_processes: Annotated[
+        int | None,
+        typer.Option(parser=_count, metavar="N", help="How many they are; 1: alone.  [default: as the launcher says]"),
+    ] = None,
+    process_id: Annotated[
+        int | None, typer.Option(parser=_seed, metavar="K", help="Which of them this one is, from 0.")
+    ] = None,
+    heartbeat_seconds: Annotated[
+        int | None,
+        typer.Option(parser=_count, metavar="S", help="A process silent for so long is lost.  [default: 100]"),
+    ] = None,
     out: Out = None,
     wandb: Annotated[
         Literal["offline", "online", "disabled"] | None,
@@ -136,6 +151,10 @@ def train(
             scale=scale,
             point=point,
             devices=devices,
+            coordinator=coordinator,
+            num_processes=num_processes,
+            process_id=process_id,
+            heartbeat_seconds=heartbeat_seconds,
             out=out,
             wandb=wandb,
             overrides=overrides or [],

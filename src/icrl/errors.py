@@ -84,8 +84,8 @@ class _YamlRepr(reprlib.Repr):
     def repr_NoneType(self, value: None, level: int) -> str:
         return "null"
 
-    def repr_int(self, value: int, level: int) -> str:
-        return super().repr_int(value, level) if value.bit_length() < 10_000 else "an integer of thousands of digits"
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < 10_000 else "an integer of thousands of digits"
 
 
 _yaml_repr = _YamlRepr()

@@ -1,6 +1,7 @@
 """`icrl` as a process of its own, on the stand-in for Brax: ``python -m tests.commands.icrl_on_stand_in train ...``
 
-The variable DIE names a moment at which the process kills itself with SIGKILL, or only W&B's.
+The variable DIE names a moment at which the process kills itself with SIGKILL, or only W&B's. The variable SIGNAL, such
+as `3 15`, says after which chunk it sends itself which signal.
 """
 
 import os
@@ -76,6 +77,18 @@ def only_wandb() -> None:
     RunDirectory.append_metrics = append_and_lose
 
 
+def signal_itself(chunk: int, number: int) -> None:
+    """A process of several has no other moment of its own: only the first writes."""
+    check, calls = train.Training._refuse_non_finite, count(1)
+
+    def check_and_signal(self, *args):
+        check(self, *args)
+        if next(calls) == chunk:
+            os.kill(os.getpid(), number)
+
+    train.Training._refuse_non_finite = check_and_signal
+
+
 MOMENTS = {
     do.__name__: do
     for do in (while_compiling, while_writing_metrics, while_writing_a_checkpoint, before_the_evaluation)
@@ -86,4 +99,6 @@ if __name__ == "__main__":
     SUITES["brax"] = SUITE
     if moment := os.environ.get("DIE"):
         FAULTS[moment]()
+    if sent := os.environ.get("SIGNAL"):
+        signal_itself(*map(int, sent.split()))
     cli.main()

@@ -1,6 +1,8 @@
 """Which devices a run uses."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 
@@ -10,25 +12,40 @@ from icrl.spec.experiment import ExperimentSpec
 
 
 def choose_mesh(spec: ExperimentSpec, requested: str | None) -> jax.sharding.Mesh:
-    """The devices that will share the rows of a run: ``requested`` of them, or as many as can share equally.
+    """The devices that will share the rows of a run: ``requested`` of every process, or as many as can share equally.
 
     Raises:
         UserError: fewer are there, or the rows cannot be shared equally.
     """
-    available = jax.local_devices()
+    return mesh_of(shared_equally(spec, requested, jax.devices()))
+
+
+def shared_equally(spec: ExperimentSpec, requested: str | None, devices: Sequence[Any]) -> list[Any]:
+    """Those of ``devices``, as many of every process, that `choose_mesh` takes; the first process's come first."""
+    members = sorted({device.process_index for device in devices})
+    of_each = [[device for device in devices if device.process_index == member] for member in members]
+    fewest, most = min(map(len, of_each)), max(map(len, of_each))
+    if fewest < most:
+        raise UserError(
+            f"--num-processes: got processes with {fewest} and with {most} devices; expected as many in each; "
+            "JAX_NUM_CPU_DEVICES sets how many a CPU has"
+        )
     shares = spec.rows_per_task // spec.learner.row_groups
-    usable = [count for count in range(1, len(available) + 1) if shares % count == 0]
+    usable = [count for count in range(1, fewest + 1) if shares % (count * len(members)) == 0]
+    rows = f"{spec.rows_per_task} rows a task in {spec.learner.row_groups} minibatches are to be shared equally"
+    if not usable:
+        raise UserError(f"--num-processes: got {len(members)}; expected a divisor of {shares}: {rows}")
     if requested in (None, "all"):
         number = usable[-1]
     elif requested in map(str, usable):
         number = int(requested)
     else:
+        of_all = f" in each of {len(members)} processes" if len(members) > 1 else ""
         raise UserError(
             f"--devices: got {requested}; expected all or one of {', '.join(map(str, usable))}: there are "
-            f"{len(available)}, and {spec.rows_per_task} rows a task in {spec.learner.row_groups} minibatches "
-            "are to be shared equally"
+            f"{fewest}{of_all}, and {rows}"
         )
-    return mesh_of(available[:number])
+    return [device for own in of_each for device in own[:number]]
 
 
 def count_cores_as_devices() -> None:

@@ -16,10 +16,12 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """How far training is, how fast it goes, and how well the agent does."""
 
-    def __init__(self, total: int, done: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Args: total, done: env steps of one seed; clock: seconds."""
+    def __init__(
+        self, total: int, done: int = 0, clock: Callable[[], float] = time.monotonic, silent: bool = False
+    ) -> None:
+        """Args: total, done: env steps of one seed; clock: seconds; silent: show nothing."""
         self._total, self._done_before, self._clock = total, done, clock
-        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True, quiet=silent)
         self._started = self._last_line = clock()
         self._bar = Bar(
             TextColumn("{task.percentage:>3.0f} %"),

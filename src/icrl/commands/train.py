@@ -20,7 +20,7 @@ from icrl.commands.progress import Progress
 from icrl.errors import MachineError
 from icrl.learners.devices import SharedLearner
 from icrl.learners.on_policy import LearnerState
-from icrl.runs import compilation_cache
+from icrl.runs import compilation_cache, processes
 from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import CHECKPOINTS, RunDirectory
 from icrl.runs.interruption import Interruption
@@ -42,6 +42,10 @@ def train(
     scale: str | None = None,
     point: str | None = None,
     devices: str | None = None,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    heartbeat_seconds: int | None = None,
     out: Path | None = None,
     wandb: str | None = None,
     overrides: Sequence[str] = (),
@@ -50,10 +54,11 @@ def train(
 
     Raises:
         SpecError: the spec, or what was changed in it, is wrong.
-        UserError: the run directory belongs to another spec or another process.
-        MachineError: the disk refuses, or training produced a number that is not finite.
+        UserError: the run directory belongs to another spec or another process, or the rows cannot be shared.
+        MachineError: the disk refuses, training produced a number that is not finite, or another process was lost.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    place = processes.find_place(coordinator, num_processes, process_id, heartbeat_seconds)
     count_cores_as_devices()
     experiment = load_experiment(
         spec,
@@ -65,56 +70,74 @@ def train(
         num_seeds=num_seeds,
         wandb=wandb,
     )
-    mesh = choose_mesh(experiment, devices)
-    compilation_cache.enable()
-    learner = SharedLearner(experiment.build(), mesh)
-    directory = out or experiment.default_directory
-    with RunDirectory.open(directory, _identity(experiment), ["icrl", *sys.argv[1:]]) as run:
-        run.update_manifest(devices=[str(device) for device in mesh.devices.flat])
-        with Interruption() as stop:
-            Training(experiment, learner, run, partial(_tracker, run, experiment)).run(stop)
+    with ExitStack() as at_the_end:
+        with processes.joined(place):
+            mesh = choose_mesh(experiment, devices)
+            processes.anywhere(False, mesh)  # connects them now: Gloo gives them 30 s, and waits patiently only then
+            compilation_cache.enable()
+            learner = SharedLearner(experiment.build(), mesh)
+            run = None
+            if processes.is_first():
+                directory = out or experiment.default_directory
+                run = RunDirectory.open(directory, _identity(experiment), ["icrl", *sys.argv[1:]])
+                at_the_end.enter_context(run)
+                run.update_manifest(devices=[str(device) for device in mesh.devices.flat])
+            with Interruption() as stop:
+                Training(experiment, learner, run, partial(_tracker, run, experiment)).run(stop)
+        if run is None:
+            return
         record = evaluate_run(run, experiment)
     show_evaluation(run, record)
 
 
 class Training:
-    """One run: state, directory, trackers, progress."""
+    """One run: state, directory, trackers, progress.
+
+    Every process of a run has one, and all do the same; but all except the first have no directory, and keep and
+    show nothing.
+    """
 
     def __init__(
         self,
         spec: ExperimentSpec,
         learner: SharedLearner,
-        run: RunDirectory,
+        run: RunDirectory | None,
         open_tracker: Callable[[int], Tracker],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec, self.learner, self.directory, self.clock = spec, learner, run, clock
         self.open_tracker = open_tracker
-        self.checkpoints = Checkpoints(run.path / CHECKPOINTS, keep=spec.checkpoint.keep)
+        self.checkpoints = Checkpoints(run.path / CHECKPOINTS, keep=spec.checkpoint.keep) if run else None
         self.first_memory: dict[str, int] = {}
 
     def run(self, stop: Interruption) -> None:
         """Trains to the end of the budget, from the newest checkpoint if there is one."""
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in self.spec.seeds])
         template = jax.eval_shape(self.learner.init, keys)
-        restored = self.checkpoints.restore(template)
+        restore = self.checkpoints.restore if self.checkpoints else None
+        restored = processes.from_first(restore, template, self.learner.mesh)
         update, state = restored or (0, None)
-        self.directory.rewind_metrics(update)
 
         total = self.spec.num_updates
-        with Progress(total * self.spec.env_steps_per_update, update * self.spec.env_steps_per_update) as progress:
-            progress.say(_plan(self.spec, self.learner.mesh, template, self.directory.path, update))
+        env_steps = self.spec.env_steps_per_update
+        with Progress(total * env_steps, update * env_steps, silent=self.directory is None) as progress:
+            if self.directory:
+                self.directory.rewind_metrics(update)
+                progress.say(_plan(self.spec, self.learner.mesh, template, self.directory.path, update))
             if update >= total:
                 return
             with ExitStack() as at_the_end:
                 trackers = []
-                for seed in self.spec.seeds:
+                for seed in self.spec.seeds if self.directory else ():
                     trackers.append(self.open_tracker(seed))
                     at_the_end.callback(trackers[-1].finish)
                 progress.say("compiling (a later start of the same spec finds the result in the cache)")
                 state, run_chunk = self._prepared(keys, template, state)
-                self.directory.update_manifest(train_memory_bytes=memory_bytes(run_chunk))
-                self._train(state, update, run_chunk, trackers, progress, stop)
+                if self.directory:
+                    self.directory.update_manifest(train_memory_bytes=memory_bytes(run_chunk))
+                self._train(
+                    state, update, run_chunk, trackers, progress, stop, saved_update=update if restored else None
+                )
 
     def _prepared(
         self, keys: jax.Array, template: LearnerState, restored: LearnerState | None
@@ -128,7 +151,7 @@ class Training:
             if restored is None:
                 state = jax.jit(self.learner.init, out_shardings=sharding)(keys)
             else:
-                state = jax.device_put(restored, sharding)
+                state = processes.placed(restored, sharding)
             return state, compiling.result()
 
     def _train(
@@ -139,15 +162,19 @@ class Training:
         trackers: Sequence[Tracker],
         progress: Progress,
         stop: Interruption,
+        saved_update: int | None,
     ) -> None:
-        """Runs chunks to the end of the budget; between them logs, saves, and looks for an interruption."""
-        seconds_before = _seconds_of(self.directory.metrics()) if update else 0.0
-        total = self.spec.num_updates
+        """Runs chunks to the end of the budget; between them logs, saves, and looks for an interruption.
+
+        All processes stop and save at the same chunk: when any of them is interrupted, when the first one's clock says.
+        """
+        seconds_before = _seconds_of(self.directory.metrics()) if self.directory and update else 0.0
+        total, mesh = self.spec.num_updates, self.learner.mesh
         started = saved = self.clock()
         progress.begin()
         while update < total:
-            if stop.requested:
-                if update not in self.checkpoints.updates():
+            if processes.anywhere(stop.requested, mesh):
+                if update != saved_update:
                     self._save(update, state, None)
                 raise KeyboardInterrupt
             state, stacked = run_chunk(state)
@@ -156,22 +183,26 @@ class Training:
             update += self.spec.updates_per_chunk
             now = self.clock()
             records = list(self._records(metrics, update, seconds_before + now - started))
-            self.directory.append_metrics(records)
-            for tracker, record in zip(trackers, records, strict=True):
-                tracker.log(record)
+            if self.directory:
+                self.directory.append_metrics(records)
+                for tracker, record in zip(trackers, records, strict=True):
+                    tracker.log(record)
             progress.advance(update * self.spec.env_steps_per_update, _mean_of(records, "return/last_trial"))
-            if update >= total or now - saved >= self.spec.checkpoint.every_seconds:
+            is_time = self.directory is not None and now - saved >= self.spec.checkpoint.every_seconds
+            if update >= total or processes.anywhere(is_time, mesh):
                 self._save(update, state, _mean_of(records, "return/last_trial"))
-                saved = now
-        if stop.requested:
+                saved, saved_update = now, update
+        if processes.anywhere(stop.requested, mesh):
             raise KeyboardInterrupt
 
     def _save(self, update: int, state: PyTree, score: float | None) -> None:
         env_steps = update * self.spec.env_steps_per_update
-        self.checkpoints.save(update, state, score, {"env_steps": env_steps, "spec": _identity(self.spec)})
-        now = memory_now()
-        self.first_memory = self.first_memory or now
-        self.directory.update_manifest(memory={"first": self.first_memory, "last": now})
+        state = processes.whole(state, self.learner.mesh)
+        if self.checkpoints and self.directory:
+            self.checkpoints.save(update, state, score, {"env_steps": env_steps, "spec": _identity(self.spec)})
+            now = memory_now()
+            self.first_memory = self.first_memory or now
+            self.directory.update_manifest(memory={"first": self.first_memory, "last": now})
 
     def _refuse_non_finite(self, metrics: Metrics, update: int) -> None:
         """Stops the run at the first update with a number that is not finite; no checkpoint holds it."""
@@ -182,8 +213,11 @@ class Training:
         ]
         if bad:
             first, name = min(bad)
-            good = [self.checkpoints.path / str(saved) for saved in self.checkpoints.updates()]
-            last_good = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint yet"
+            if self.checkpoints is None:
+                last_good = "the first process names the last good checkpoint"
+            else:
+                good = [self.checkpoints.path / str(saved) for saved in self.checkpoints.updates()]
+                last_good = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint yet"
             raise MachineError(
                 f"update {update + first + 1}: {name} is not finite; {last_good}; lower learner.learning_rate "
                 "or learner.max_gradient_norm, and start again with another --out"
@@ -236,7 +270,8 @@ def _identity(spec: ExperimentSpec) -> dict[str, Any]:
     return {name: value for name, value in to_dict(spec).items() if name not in INCIDENTAL}
 
 
-def _tracker(run: RunDirectory, spec: ExperimentSpec, seed: int) -> Tracker:
+def _tracker(run: RunDirectory | None, spec: ExperimentSpec, seed: int) -> Tracker:
+    assert run, "only the first process has trackers"
     return WandbTracker(
         spec.wandb,
         directory=run.path,
@@ -267,7 +302,8 @@ def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState,
         "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.longest_trial} steps",
         "budget": f"{spec.num_updates * spec.env_steps_per_update:,} env steps per seed in {spec.num_updates} updates "
         f"of {spec.num_rows} rows x {spec.learner.rollout_steps} steps",
-        "devices": f"{mesh.size} x {mesh.devices.flat[0].device_kind}",
+        "devices": f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
+        + (f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""),
         "results": str(path),
     }
     if update:

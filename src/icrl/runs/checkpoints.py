@@ -201,7 +201,7 @@ def _write(folder: Path, state: PyTree, description: Mapping[str, Any]) -> None:
         "weakly_typed": [name for name, leaf in leaves.items() if jax.typeof(leaf).weak_type],
     }
     _reserve(folder / "reserve", sum(array.nbytes for array in arrays.values()) + 2**20)
-    with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+    with _quiet(), _orbax() as orbax:
         try:
             # Orbax refuses arrays without elements; their shape is all that there is to keep.
             orbax.save(
@@ -214,6 +214,13 @@ def _write(folder: Path, state: PyTree, description: Mapping[str, Any]) -> None:
     files = [file for file in folder.rglob("*") if file.is_file()]
     checksums = {str(file.relative_to(folder)): _checksum(file) for file in files}
     (folder / CHECKSUMS).write_text(json.dumps(checksums))
+
+
+def _orbax() -> ocp.Checkpointer:
+    """Orbax for this process alone: it would wait for the others of a run, which do not come."""
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
+    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone)
 
 
 def _reserve(path: Path, num_bytes: int) -> None:
@@ -262,7 +269,7 @@ def _read(folder: Path, template: PyTree, below: str = "") -> tuple[int, PyTree]
         saved={name: type_ for name, type_ in description["leaves"].items() if name.startswith(below)},
     )
     names = [name for name, leaf in wanted.items() if math.prod(leaf.shape)]
-    with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+    with _quiet(), _orbax() as orbax:
         try:
             arrays = orbax.restore(
                 (folder / ARRAYS).absolute(),

@@ -1,0 +1,54 @@
+"""Which devices share a run's rows."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from icrl.commands.devices import shared_equally
+from icrl.errors import UserError
+from icrl.spec.experiment import ExperimentSpec, load_experiment
+from tests.commands.runs import TINY
+
+
+def spec(num_rows: int = 16) -> ExperimentSpec:
+    """One task in two minibatches."""
+    return load_experiment(str(TINY), overrides=[f"num_rows={num_rows}"])
+
+
+def devices(*of_each: int) -> list[SimpleNamespace]:
+    """Devices of processes in the order in which a runtime may list them."""
+    found = [SimpleNamespace(process_index=process, id=id) for process, n in enumerate(of_each) for id in range(n)]
+    return found[::-1]
+
+
+def chosen(*of_each: int, requested: str | None = None, num_rows: int = 16) -> list[int]:
+    """The processes that the chosen devices belong to."""
+    return [device.process_index for device in shared_equally(spec(num_rows), requested, devices(*of_each))]
+
+
+@pytest.mark.parametrize("requested", [None, "all"])
+def test_as_many_devices_as_can_share_the_rows_are_taken_of_every_process(requested: str | None):
+    assert chosen(3, requested=requested) == [0, 0]
+    assert chosen(4, 4, requested=requested) == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert chosen(3, 3, requested=requested) == [0, 0, 1, 1]
+
+
+def test_a_number_of_devices_is_that_of_each_process():
+    assert chosen(4, requested="2") == [0, 0]
+    assert chosen(2, 2, requested="1") == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("of_each", "requested", "complaint"),
+    [
+        ((2,), "3", "--devices: got 3; expected all or one of 1, 2: there are 2, and 16 rows a task in 2 minibatches"),
+        ((2, 2), "none", "--devices: got none; expected all or one of 1, 2: there are 2 in each of 2 processes, and"),
+        ((1, 1, 1), None, "--num-processes: got 3; expected a divisor of 8: 16 rows a task in 2 minibatches"),
+        ((2, 1), None, "--num-processes: got processes with 1 and with 2 devices; expected as many in each"),
+    ],
+)
+def test_rows_that_cannot_be_shared_equally_are_refused(of_each: tuple[int, ...], requested: str, complaint: str):
+    with pytest.raises(UserError) as caught:
+        chosen(*of_each, requested=requested)
+    assert str(caught.value).startswith(complaint)
+    assert caught.value.exit_code == 2

@@ -1,0 +1,123 @@
+"""Two processes on loopback, a device each, train what one process with two devices trains, and end together."""
+
+import shutil
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from icrl.commands.evaluate import EVALUATION
+from icrl.runs.processes import LOST
+from tests.commands.conftest import Finished
+from tests.commands.runs import TINY, icrl, manifest, newest_state, numbers, start_process, train, updates_saved
+
+SELDOM = "checkpoint.every_seconds=1e9"
+HEARTBEAT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Ended:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+def train_in_two_processes(run: Path, *arguments: str, signals: dict[int, str] | None = None) -> list[Ended]:
+    """Trains the tiny spec; ``signals`` says of a process what it is to send itself and when."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [
+        start_process(
+            "tests.commands.icrl_on_stand_in",
+            *("train", TINY, "--out", run, "--wandb", "disabled", *arguments),
+            *("--coordinator", f"127.0.0.1:{port}", "--num-processes", 2, "--process-id", process_id),
+            *("--heartbeat-seconds", HEARTBEAT_SECONDS),
+            JAX_NUM_CPU_DEVICES="1",
+            SIGNAL=(signals or {}).get(process_id, ""),
+        )
+        for process_id in range(2)
+    ]
+    try:
+        outputs = [process.communicate(timeout=300) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [Ended(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+
+
+def test_two_processes_stop_and_resume_together_and_do_what_one_with_two_devices_does(
+    finished: Finished, tmp_path: Path
+):
+    run = tmp_path / "run"
+    for ended in train_in_two_processes(run, SELDOM, signals={1: f"3 {signal.SIGTERM:d}"}):
+        assert ended.exit_code == 130, ended.stderr
+        assert ended.stderr.endswith("icrl train: interrupted\n")
+        assert ended.stdout == ""
+    assert (updates_saved(run), manifest(run)["status"]) == ([6], "interrupted")
+    assert numbers(run) == numbers(finished.path)[:3]
+
+    first, second = train_in_two_processes(run, SELDOM)
+    assert (first.exit_code, second.exit_code) == (0, 0), first.stderr + second.stderr
+    assert "devices      2 x cpu in 2 processes\n" in first.stderr
+    assert "resuming     from update 6 of 16\n" in first.stderr
+    assert numbers(run) == numbers(finished.path)
+    assert newest_state(run) == newest_state(finished.path)
+    assert (manifest(run)["status"], manifest(run)["num_resumes"]) == ("done", 1)
+    # The second keeps and shows nothing.
+    assert second.stdout == "" and "env steps" not in second.stderr
+    # Nor does what the runtime reports come among the results.
+    assert first.stdout.splitlines()[1:] == finished.stdout.replace(str(finished.path), str(run)).splitlines()[1:]
+    assert (run / EVALUATION).is_file()
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_when_a_process_is_killed_the_other_ends_with_a_message_and_the_run_resumes(
+    killed: int, finished: Finished, tmp_path: Path
+):
+    run = tmp_path / "run"
+    ended = train_in_two_processes(run, signals={killed: f"3 {signal.SIGKILL:d}"})
+    survivor = ended[1 - killed]
+    assert ended[killed].exit_code == -signal.SIGKILL
+    assert (survivor.exit_code, survivor.stdout) == (1, "")
+    assert survivor.stderr.splitlines()[-1].endswith(LOST)
+    assert numbers(run) == numbers(finished.path)[: len(numbers(run))]
+    assert updates_saved(run)
+
+    shutil.copytree(run, tmp_path / "with one device")
+    assert train(run).exit_code == 0
+    assert numbers(run) == numbers(finished.path)
+    if killed == 1:
+        assert train(tmp_path / "with one device", "--devices", 1).exit_code == 0
+        for line, expected in zip(numbers(tmp_path / "with one device"), numbers(finished.path), strict=True):
+            np.testing.assert_allclose(list(line.values()), list(expected.values()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--num-processes", 2), "--num-processes: got no --coordinator, --process-id; expected all three"),
+        (("--coordinator", "host:1234", "--process-id", 0), "got no --num-processes; expected all three"),
+        (
+            ("--coordinator", "host:1234", "--num-processes", 2, "--process-id", 2),
+            "--process-id: got 2; expected 0 to 1",
+        ),
+        (
+            ("--coordinator", "host", "--num-processes", 2, "--process-id", 0),
+            "--coordinator: got host; expected HOST:PORT",
+        ),
+        (("--num-processes", 0), "expected a whole number from 1"),
+        (("--process-id", "first"), "expected a whole number from 0"),
+        (("--heartbeat-seconds", 0), "expected a whole number from 1"),
+    ],
+)
+def test_processes_told_wrongly_are_refused_before_anything_starts(
+    arguments: tuple[object, ...], complaint: str, tmp_path: Path
+):
+    done = icrl("train", TINY, "--out", tmp_path / "run", *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert complaint in done.stderr
+    assert not (tmp_path / "run").exists()
