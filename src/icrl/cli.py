@@ -326,6 +326,10 @@ def reproduce(
     """Train and record every model of every experiment, then report.
 
     The same command again resumes; what is recorded is not trained again. A failed run does not stop the rest.
+
+    \b
+    icrl reproduce --scale smoke
+    icrl reproduce popgym meta_cartpole --launcher slurm
     """
     with _command("reproduce", verbose):
         with _quiet_imports():

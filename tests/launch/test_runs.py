@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,7 +12,7 @@ from icrl.spec.parse import to_dict
 from tests.launch.conftest import Grid
 
 
-def leave(run: Run, status: str = "done", **fields: object) -> Path:
+def leave(run: Run, status: str = "done", **fields: Any) -> Path:
     """A run directory of the run's spec with these fields changed, whose files say which one it is."""
     experiment = load_experiment(run.spec, scale="cpu", model=run.experiment.model_name, **fields)
     folder = experiment.default_directory

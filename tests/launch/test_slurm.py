@@ -37,14 +37,15 @@ def a_queue(configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CONF", str(configuration))
 
 
-def when_it_runs(run: Run, do: Callable[[str], None]) -> threading.Thread:
+def when_it_runs(run: Run, do: Callable[[str], object]) -> threading.Thread:
     """Does something to a run's job, by its id, once that waits in the middle of its work."""
 
     def watch() -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if (run.directory / JOB).exists() and run.log.exists() and run.log.read_text():
-                return do((run.directory / JOB).read_text())
+                do((run.directory / JOB).read_text())
+                return
             time.sleep(0.1)
 
     thread = threading.Thread(target=watch)
@@ -52,7 +53,7 @@ def when_it_runs(run: Run, do: Callable[[str], None]) -> threading.Thread:
     return thread
 
 
-def slurm(*command: str) -> Callable[[str], None]:
+def slurm(*command: str) -> Callable[[str], object]:
     """Runs one of Slurm's programs on a job."""
     return lambda job: subprocess.run([*command, job], check=True)
 
