@@ -25,7 +25,7 @@ LAYERS = (
     ("spec",),
     ("runs",),
     ("launch", "report"),
-    ("commands",),
+    ("commands", "exit_codes"),
     ("cli",),
     ("__main__",),
 )
@@ -39,6 +39,7 @@ ONLY = {"report": ("icrl.errors", "icrl.runs.directory")}
 LIGHT = (
     "cli.py",
     "errors.py",
+    "exit_codes.py",
     "spec/parse.py",
     "spec/shipped.py",
     "runs/directory.py",

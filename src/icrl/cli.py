@@ -1,16 +1,13 @@
-"""The command line: one verb a function of `icrl.commands`, one place that turns failures into exit codes.
+"""The command line: one verb a function of `icrl.commands`.
 
 A command is imported when its verb runs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import signal
-import tempfile
-import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -20,7 +17,8 @@ from typing import Annotated, Literal
 import typer
 
 from icrl import __version__
-from icrl.errors import IcrlError, UserError
+from icrl.errors import UserError
+from icrl.exit_codes import failing_with_an_exit_code
 
 app = typer.Typer(
     add_completion=False,
@@ -140,7 +138,7 @@ def train(
     icrl train experiments/meta_brax.yaml --model gru --num-seeds 3
     icrl train meta_brax --scale smoke learner.learning_rate=1e-3 --out /tmp/run
     """
-    with _command("train", verbose):
+    with failing_with_an_exit_code("train", verbose):
         with _quiet_imports():
             from icrl.commands.train import train as run
         run(
@@ -206,7 +204,7 @@ def evaluate(
     icrl evaluate results/runs/meta_brax/cpu/s5/seed0 --tasks held_out --trials 8
     icrl evaluate meta_brax --references
     """
-    with _command("evaluate", verbose):
+    with failing_with_an_exit_code("evaluate", verbose):
         if references:
             _refuse_beside_references(
                 model=model, seed=seed, point=point, tasks=tasks, episodes=episodes, trials=trials
@@ -273,7 +271,7 @@ def benchmark(
     icrl benchmark meta_brax --throughput
     icrl benchmark --scan
     """
-    with _command("benchmark", verbose):
+    with failing_with_an_exit_code("benchmark", verbose):
         with _quiet_imports():
             from icrl.commands.benchmark import benchmark as run
         run(
@@ -305,7 +303,7 @@ def report(
     icrl report
     icrl report results --out /tmp/figures
     """
-    with _command("report", verbose):
+    with failing_with_an_exit_code("report", verbose):
         with _quiet_imports():
             from icrl.commands.report import report as run
         run(results, out=out)
@@ -331,7 +329,7 @@ def reproduce(
     icrl reproduce --scale smoke
     icrl reproduce popgym meta_cartpole --launcher slurm
     """
-    with _command("reproduce", verbose):
+    with failing_with_an_exit_code("reproduce", verbose):
         with _quiet_imports():
             import jax
 
@@ -350,61 +348,3 @@ def _quiet_imports() -> Iterator[None]:
     warnings.filterwarnings("ignore", module=r"(brax|mujoco|jaxopt|flax|orbax)(\.|$)")
     with redirect_stdout(io.StringIO()):
         yield
-
-
-@contextmanager
-def _command(verb: str, verbose: bool) -> Iterator[None]:
-    """The error policy: whatever goes wrong inside becomes a message on stderr and an exit code.
-
-    0: done; 2: the user's mistake; 1: a failure of the machine or of ours; 130: interrupted.
-    """
-    try:
-        yield
-        return
-    except KeyboardInterrupt:
-        message, exit_code = "interrupted", 130
-    except BrokenPipeError:
-        raise  # the reader of stdout left, as in `icrl report | head`: Typer ends quietly
-    except IcrlError as error:
-        message, exit_code = str(error), error.exit_code
-    except Exception as error:
-        message, exit_code = _machine_failure(error) or _our_failure(error, verb, verbose), 1
-    if verbose:
-        traceback.print_exc()
-    message = "".join(f"\n  {line}" for line in message.splitlines()) if "\n" in message else f" {message}"
-    typer.echo(f"icrl {verb}:{message}", err=True)
-    raise typer.Exit(exit_code)
-
-
-def _machine_failure(error: Exception) -> str | None:
-    """What to do about a machine without space or memory; None for any other error."""
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        return (
-            "out of memory; lower num_rows, num_seeds, learner.rollout_steps or model.width "
-            "(as in `icrl train SPEC num_rows=32`), or choose a smaller --scale"
-        )
-    if not isinstance(error, OSError):
-        return None
-    where = error.filename or "the output folder"
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return f"{where}: no space left on the disk; free some, or choose another folder with --out"
-        case errno.EROFS | errno.EACCES | errno.EPERM:
-            return f"{where}: cannot be written ({error.strerror}); choose another folder with --out"
-    return None
-
-
-def _our_failure(error: Exception, verb: str, verbose: bool) -> str:
-    """A short account of an unexpected error; its traceback is kept in a file unless it is printed anyway."""
-    summary = " ".join(f"{type(error).__name__}: {error}".split())
-    message = summary if len(summary) <= 400 else f"{summary[:400]}..."
-    if verbose:
-        return message
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", prefix=f"icrl-{verb}-", suffix=".txt", delete=False, encoding="utf-8"
-        ) as file:
-            traceback.print_exception(error, file=file)
-    except OSError:
-        return f"{message}\n--verbose prints the traceback"
-    return f"{message}\nthe traceback is in {file.name}; --verbose prints it"
