@@ -28,6 +28,10 @@ def applies(action: str) -> bool:
     return text is not None and text in " ".join(ARGUMENTS)
 
 
+KEPT = {"id": "0", "started": "2026-01-01T00:00:00+00:00", "seconds": 0, "num_resumes": 0}
+"""What a manifest needs besides."""
+
+
 def note(text: str) -> None:
     with CALLS.open("a") as file:
         file.write(f"{text}\n")
@@ -48,7 +52,7 @@ def leave_run(status: str) -> None:
     (run / "metrics.jsonl").write_text(f"trained {name}\n")
     if status == "done":
         (run / "evaluation.json").write_text(f"evaluated {name}\n")
-    (run / "manifest.json").write_text(json.dumps({"layout": 1, "status": status}))
+    (run / "manifest.json").write_text(json.dumps({"layout": 1, "status": status, **KEPT}))
 
 
 def interrupted(*_: object) -> None:

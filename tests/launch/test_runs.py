@@ -11,6 +11,9 @@ from icrl.spec.experiment import load_experiment
 from icrl.spec.parse import to_dict
 from tests.launch.conftest import Grid
 
+KEPT = {"id": "0", "started": "2026-01-01T00:00:00+00:00", "seconds": 0, "num_resumes": 0}
+"""What a manifest needs besides."""
+
 
 def leave(run: Run, status: str = "done", **fields: Any) -> Path:
     """A run directory of the run's spec with these fields changed, whose files say which one it is."""
@@ -18,7 +21,7 @@ def leave(run: Run, status: str = "done", **fields: Any) -> Path:
     folder = experiment.default_directory
     folder.mkdir(parents=True)
     (folder / "spec.yaml").write_text(yaml.safe_dump(to_dict(experiment)))
-    (folder / "manifest.json").write_text(json.dumps({"layout": 1, "status": status}))
+    (folder / "manifest.json").write_text(json.dumps({"layout": 1, "status": status, **KEPT}))
     (folder / "evaluation.json").write_text(f"evaluation of {folder.name}")
     (folder / "metrics.jsonl").write_text(f"metrics of {folder.name}")
     return folder
@@ -52,7 +55,7 @@ def test_what_is_not_finished_is_not_recorded(grid: Grid):
     run = first(grid)
     folder = leave(run, status="interrupted")
     assert not run.record()
-    (folder / "manifest.json").write_text('{"layout": 1, "status": "done"}')
+    (folder / "manifest.json").write_text(json.dumps({"layout": 1, "status": "done", **KEPT}))
     (folder / "evaluation.json").unlink()
     assert not run.record()
     assert grid.records("a") == {}
