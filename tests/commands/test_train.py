@@ -201,7 +201,7 @@ def test_a_run_killed_at_any_moment_resumes_bit_for_bit(finished: Finished, tmp_
 
 
 def test_sigterm_ends_a_process_after_a_checkpoint_and_until_then_it_has_the_run_for_itself(tmp_path: Path):
-    run, endless = tmp_path / "run", ["total_env_steps=1e12", "checkpoint.every_seconds=1e9"]
+    run, endless = tmp_path / "run", ["total_env_steps=6e10", "checkpoint.every_seconds=1e9"]
     process = start_process(STAND_IN, "train", TINY, "--out", run, "--wandb", "disabled", *endless)
     try:
         deadline = time.monotonic() + 300

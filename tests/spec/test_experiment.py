@@ -266,7 +266,7 @@ def keys(spec: type) -> str:
         ("num_rows=many", "num_rows: got 'many'; expected an integer"),
         ("total_env_steps=0", "total_env_steps: got 0; expected at least 1"),
         ("num_seeds=0", "num_seeds: got 0; expected at least 1"),
-        ("seed=-1", "seed: got -1; expected at least 0"),
+        ("seed=-1", "seed: got -1; expected from 0 to 4294967295"),
         ("updates_per_chunk=0", "updates_per_chunk: got 0; expected at least 1"),
         ("evaluation.episodes_per_task=0", "evaluation.episodes_per_task: got 0; expected at least 1"),
         ("evaluation.trials=0", "evaluation.trials: got 0; expected at least 1"),
@@ -332,7 +332,7 @@ def test_several_mistakes_are_told_at_once(path: str):
     ]
     assert mistakes(path, "num_rows=7", "seed=-1", "num_seeds=0") == [
         "num_seeds: got 0; expected at least 1",
-        "seed: got -1; expected at least 0",
+        "seed: got -1; expected from 0 to 4294967295",
         "num_rows: got 7; expected a multiple of the 2 training tasks",
     ]
 
