@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,18 +140,24 @@ def _compare(records: list[Record], references: list[References]) -> Comparison:
 def _check_comparable(records: list[Record]) -> None:
     """Refuse records that cannot stand side by side."""
     first = records[0]
-    seen: dict[tuple[str, str], Record] = {}
+    refuse_twins(records, lambda record: record.rung, lambda rung: f"on the same projections ({rung or 'none'})")
     for record in records:
-        twin = seen.setdefault((record.rung, record.model), record)
-        if twin is not record:
-            raise UserError(
-                f"{record.source}: got a second record of {record.model} on the same projections "
-                f"({record.rung or 'none'}); expected {twin.source} alone; delete one of them"
-            )
         if _layout(record) != _layout(first):
             raise UserError(
                 f"{record.source}: got {_layout(record)}; expected {_layout(first)} as in {first.source}; "
                 "evaluate both on the same tasks, trials and references"
+            )
+
+
+def refuse_twins(records: Iterable[Record], condition: Callable[[Record], str], describe: Callable[[str], str]) -> None:
+    """Raises UserError if two records are of one model under one condition, which `describe` puts into words."""
+    seen: dict[tuple[str, str], Record] = {}
+    for record in records:
+        twin = seen.setdefault((condition(record), record.model), record)
+        if twin is not record:
+            raise UserError(
+                f"{record.source}: got a second record of {record.model} {describe(condition(record))}; "
+                f"expected {twin.source} alone; delete one of them"
             )
 
 

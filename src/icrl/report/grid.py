@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icrl.errors import UserError
-from icrl.report.comparison import load_records, model_order
+from icrl.report.comparison import load_records, model_order, refuse_twins
 from icrl.report.records import Record
 from icrl.report.statistics import Interval, bootstrap
 
@@ -79,16 +78,9 @@ def _number(point: str) -> float | None:
         return None
 
 
-def _in_order(records: Iterable[Record]) -> tuple[Record, ...]:
-    seen: dict[tuple[str, str], Record] = {}
-    for record in records:
-        twin = seen.setdefault((record.point, record.model), record)
-        if twin is not record:
-            raise UserError(
-                f"{record.source}: got a second record of {record.model} at point {record.point}; "
-                f"expected {twin.source} alone; delete one of them"
-            )
-    return tuple(sorted(seen.values(), key=_order))
+def _in_order(records: Sequence[Record]) -> tuple[Record, ...]:
+    refuse_twins(records, lambda record: record.point, lambda point: f"at point {point}")
+    return tuple(sorted(records, key=_order))
 
 
 def _order(record: Record) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from icrl.report.grid import last_return
 from icrl.report.mmer import max_mean_episodic_reward
 from icrl.report.records import Record, read_metrics
 from icrl.report.statistics import Interval, bootstrap
@@ -46,7 +47,7 @@ def _mmer(record: Record, task: str) -> Interval | None:
 
 
 def _return_at_point(record: Record, point: str) -> Interval | None:
-    return bootstrap(record.last_returns)[0] if record.point == point else None
+    return last_return(record) if record.point == point else None
 
 
 def _return_of_trial(record: Record, trial: str) -> Interval | None:
