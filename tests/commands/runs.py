@@ -19,6 +19,8 @@ from icrl.runs.directory import CHECKPOINTS, METRICS
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
+STAND_IN = "tests.commands.icrl_on_stand_in"
+"""The module that is `icrl` with the stand-in for Brax."""
 UPDATES_PER_CHUNK, NUM_UPDATES, ENV_STEPS_PER_UPDATE = 2, 16, 32
 """Of the tiny spec."""
 

@@ -17,6 +17,7 @@ from icrl.runs.trackers import MemoryTracker
 from tests.commands.conftest import Finished
 from tests.commands.runs import (
     NUM_UPDATES,
+    STAND_IN,
     TINY,
     UPDATES_PER_CHUNK,
     icrl,
@@ -30,7 +31,6 @@ from tests.commands.runs import (
 )
 from tests.disks import fill, full_disk, mounted
 
-STAND_IN = "tests.commands.icrl_on_stand_in"
 TRACKER = "icrl.commands.train.WandbTracker"
 
 

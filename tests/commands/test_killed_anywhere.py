@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Finished
-from tests.commands.runs import ROOT, TINY, manifest, newest_state, numbers, start_process
+from tests.commands.runs import ROOT, STAND_IN, TINY, manifest, newest_state, numbers, start_process
 
-STAND_IN = "tests.commands.icrl_on_stand_in"
 NUM_KILLS = 30
 KEY = "0123456789abcdef" * 2 + "icrltest"
 """As long as W&B's keys are."""

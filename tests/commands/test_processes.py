@@ -12,7 +12,17 @@ import pytest
 from icrl.commands.evaluate import EVALUATION
 from icrl.runs.processes import LOST
 from tests.commands.conftest import Finished
-from tests.commands.runs import TINY, icrl, manifest, newest_state, numbers, start_process, train, updates_saved
+from tests.commands.runs import (
+    STAND_IN,
+    TINY,
+    icrl,
+    manifest,
+    newest_state,
+    numbers,
+    start_process,
+    train,
+    updates_saved,
+)
 
 SELDOM = "checkpoint.every_seconds=1e9"
 HEARTBEAT_SECONDS = 60
@@ -32,7 +42,7 @@ def train_in_two_processes(run: Path, *arguments: str, signals: dict[int, str] |
         port = free.getsockname()[1]
     processes = [
         start_process(
-            "tests.commands.icrl_on_stand_in",
+            STAND_IN,
             *("train", TINY, "--out", run, "--wandb", "disabled", *arguments),
             *("--coordinator", f"127.0.0.1:{port}", "--num-processes", 2, "--process-id", process_id),
             *("--heartbeat-seconds", HEARTBEAT_SECONDS),

@@ -28,6 +28,7 @@ from tests.commands.icrl_on_stand_in import MOMENTS
 from tests.commands.runs import (
     ENV_STEPS_PER_UPDATE,
     NUM_UPDATES,
+    STAND_IN,
     TINY,
     UPDATES_PER_CHUNK,
     documented_keys,
@@ -39,9 +40,6 @@ from tests.commands.runs import (
     train,
     updates_saved,
 )
-
-STAND_IN = "tests.commands.icrl_on_stand_in"
-
 
 # ---- What a run leaves behind
 

@@ -10,7 +10,7 @@ from icrl.commands import reproduce as command
 from icrl.commands.reproduce import reproduce
 from icrl.errors import MachineError, UserError
 from icrl.launch import process
-from tests.commands.runs import ROOT, TINY
+from tests.commands.runs import ROOT, STAND_IN, TINY
 from tests.launch.conftest import Grid
 
 A_S5 = "train a.yaml --model s5 --scale cpu"
@@ -115,7 +115,7 @@ def test_real_runs_are_trained_recorded_and_reported(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'src'}")
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    monkeypatch.setattr(process, "ICRL", (sys.executable, "-m", "tests.commands.icrl_on_stand_in"))
+    monkeypatch.setattr(process, "ICRL", (sys.executable, "-m", STAND_IN))
     reproduce([str(TINY)], scale="cpu")
     records = tmp_path / "results" / "records" / "tiny" / "cpu"
     assert sorted(path.name for path in records.glob("*.json")) == ["mlp.json", "s5.json"]
