@@ -139,7 +139,7 @@ def train(
     icrl train meta_brax --scale smoke learner.learning_rate=1e-3 --out /tmp/run
     """
     with failing_with_an_exit_code("train", verbose):
-        with _quiet_imports():
+        with quiet_imports():
             from icrl.commands.train import train as run
         run(
             spec,
@@ -209,11 +209,11 @@ def evaluate(
             _refuse_beside_references(
                 model=model, seed=seed, point=point, tasks=tasks, episodes=episodes, trials=trials
             )
-            with _quiet_imports():
+            with quiet_imports():
                 from icrl.commands.references import make_references
             make_references(target, scale=scale, out=out, overrides=overrides or [])
             return
-        with _quiet_imports():
+        with quiet_imports():
             from icrl.commands.evaluate import evaluate as run
         run(
             target,
@@ -272,7 +272,7 @@ def benchmark(
     icrl benchmark --scan
     """
     with failing_with_an_exit_code("benchmark", verbose):
-        with _quiet_imports():
+        with quiet_imports():
             from icrl.commands.benchmark import benchmark as run
         run(
             spec,
@@ -304,7 +304,7 @@ def report(
     icrl report results --out /tmp/figures
     """
     with failing_with_an_exit_code("report", verbose):
-        with _quiet_imports():
+        with quiet_imports():
             from icrl.commands.report import report as run
         run(results, out=out)
 
@@ -330,7 +330,7 @@ def reproduce(
     icrl reproduce popgym meta_cartpole --launcher slurm
     """
     with failing_with_an_exit_code("reproduce", verbose):
-        with _quiet_imports():
+        with quiet_imports():
             import jax
 
             jax.config.update("jax_platforms", "cpu")  # accelerators are for the runs, this process only starts them
@@ -339,7 +339,7 @@ def reproduce(
 
 
 @contextmanager
-def _quiet_imports() -> Iterator[None]:
+def quiet_imports() -> Iterator[None]:
     """Keeps off the screen what packages say about themselves on import, and what Brax warns of later.
 
     MuJoCo prints that the optional package `warp` is missing to stdout, which belongs to the results.

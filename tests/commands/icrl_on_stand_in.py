@@ -9,16 +9,19 @@ import shutil
 import signal
 from itertools import count
 
-import jax
 import psutil
 
 from icrl import cli
-from icrl.commands import train
-from icrl.envs.suites import SUITES
-from icrl.runs import checkpoints
-from icrl.runs.checkpoints import Checkpoints
-from icrl.runs.directory import METRICS, RunDirectory
-from tests.commands.stand_in import SUITE
+
+with cli.quiet_imports():  # as the command itself imports them
+    import jax
+
+    from icrl.commands import train
+    from icrl.envs.suites import SUITES
+    from icrl.runs import checkpoints
+    from icrl.runs.checkpoints import Checkpoints
+    from icrl.runs.directory import METRICS, RunDirectory
+    from tests.commands.stand_in import SUITE
 
 
 def die(*_args, **_kwargs) -> None:

@@ -135,6 +135,7 @@ def test_real_runs_are_trained_recorded_and_reported(tmp_path: Path, monkeypatch
     ],
 )
 def test_make_reproduce_all_is_this_command(variables: list[str], expected: str):
-    done = subprocess.run(["make", "-n", "reproduce-all", *variables], cwd=ROOT, capture_output=True, text=True)
+    command = ["make", "--no-print-directory", "-n", "reproduce-all", *variables]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1].endswith(f"-m icrl reproduce {expected}")
     assert ("[cluster]" in done.stdout) == ("LAUNCHER=slurm" in variables)
