@@ -1,9 +1,11 @@
 """What a query of the transformer sees, and how places enter."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icrl.models.transformer import TransformerSpec, WindowedAttention
+from icrl.models.transformer import BLOCK, TransformerSpec, WindowedAttention
 from tests.quick import jit
 
 T, B, H, WINDOW = 6, 2, 4, 3
@@ -46,3 +48,31 @@ def test_weights_are_the_softmax_of_rotated_products(scale: float):
             score = scale * np.real(turned[t, row].conj() @ turned[seen, row].T) / np.sqrt(H)
             weight = np.exp(score) / np.exp(score).sum()
             np.testing.assert_allclose(y[t, row], weight @ X[seen, row], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_steps", [2 * BLOCK, 2 * BLOCK + 5])
+def test_a_long_sequence_read_in_blocks_gives_what_short_calls_give_and_their_gradients(num_steps: int):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(num_steps, B, H)).astype(np.float32)
+    reset = rng.random((num_steps, B)) < 0.05
+    model = SPEC.build()
+    empty = model.initial_state(B)
+    params = model.init(jax.random.key(0), empty, x[:1], reset[:1])
+
+    def long_call(x):
+        state, y = model.apply(params, empty, x, reset)
+        return jnp.sum(jnp.sin(y)), (state, y)
+
+    def short_calls(x):
+        state, outputs = empty, []
+        for start in range(0, num_steps, BLOCK - 1):
+            part = slice(start, start + BLOCK - 1)
+            state, y = model.apply(params, state, x[part], reset[part])
+            outputs.append(y)
+        y = jnp.concatenate(outputs)
+        return jnp.sum(jnp.sin(y)), (state, y)
+
+    (_, got), got_gradient = jit(jax.value_and_grad(long_call, has_aux=True))(x)
+    (_, expected), expected_gradient = jit(jax.value_and_grad(short_calls, has_aux=True))(x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, expected)
+    np.testing.assert_allclose(got_gradient, expected_gradient, rtol=1e-3, atol=1e-5)

@@ -21,6 +21,9 @@ from icrl.types import PyTree
 PERIOD = 4
 """Windows after which places and angles repeat: within a window, the slowest angle makes a quarter of a turn."""
 
+BLOCK = 64
+"""Steps that are read at once of a sequence longer than the window."""
+
 
 @dataclass(frozen=True)
 class TransformerSpec:
@@ -49,10 +52,10 @@ class TransformerSpec:
 
 
 class KeyValueRing(NamedTuple):
-    """The last ``W`` steps of a layer: the step at place p lies in slot p mod W."""
+    """The last ``W`` steps of a layer: the step at place p lies in slot p mod W. ``N`` heads of ``D`` features."""
 
-    key: jax.Array  # [B, W, H], turned by its place
-    value: jax.Array  # [B, W, H]
+    key: jax.Array  # [B, N, W, D], turned by its place
+    value: jax.Array  # [B, N, W, D]
     valid: jax.Array  # [B, W] bool: of the current episode
     place: jax.Array  # [B] int32: of the next step, below PERIOD * W
 
@@ -64,8 +67,8 @@ class Transformer(SequenceModel):
 
     def initial_state(self, batch: int) -> PyTree:
         """Empty rings."""
-        slots = jnp.zeros((batch, self.spec.window, self.spec.width))
-        empty = KeyValueRing(slots, slots, jnp.zeros(slots.shape[:2], bool), jnp.zeros(batch, jnp.int32))
+        slots = jnp.zeros((batch, self.spec.num_heads, self.spec.window, self.spec.width // self.spec.num_heads))
+        empty = KeyValueRing(slots, slots, jnp.zeros((batch, self.spec.window), bool), jnp.zeros(batch, jnp.int32))
         return (empty,) * self.spec.num_layers
 
     @nn.compact
@@ -84,7 +87,11 @@ class Transformer(SequenceModel):
 
 
 class WindowedAttention(nn.Module):
-    """Multi-head attention over a sliding window that does not cross episode starts."""
+    """Multi-head attention over a sliding window that does not cross episode starts.
+
+    A long sequence is read in blocks, each with the ring that the one before left, and what lies between a block's
+    scores and its outputs is computed again for the gradient: time and memory grow with T * W and not with T * T.
+    """
 
     spec: TransformerSpec
 
@@ -92,56 +99,69 @@ class WindowedAttention(nn.Module):
     def __call__(self, ring: KeyValueRing, x_TBH, reset_TB):
         """Consumes a sequence; gives the new ring and the outputs."""
         num_steps, batch, width = x_TBH.shape
+        qkv_TB3H = nn.Dense(3 * width, use_bias=False, name="qkv")(x_TBH)
+        if num_steps <= max(self.spec.window, BLOCK):
+            ring, y_TBH = self._attend(ring, (qkv_TB3H, reset_TB))
+        else:
+            first = num_steps % BLOCK or BLOCK
+            ring, y_first = self._attend(ring, (qkv_TB3H[:first], reset_TB[:first]))
+            rest = jax.tree.map(lambda x: x[first:].reshape(-1, BLOCK, *x.shape[1:]), (qkv_TB3H, reset_TB))
+            ring, y_rest = jax.lax.scan(jax.checkpoint(self._attend), ring, rest)
+            y_TBH = jnp.concatenate([y_first, y_rest.reshape(-1, batch, width)])
+        return ring, nn.Dense(width, use_bias=False, name="out")(y_TBH)
+
+    @nn.nowrap
+    def _attend(self, ring: KeyValueRing, inputs):
+        """Consumes a block; gives the new ring and ``[T, B, H]``, the heads' averages side by side."""
+        qkv_TB3H, reset_TB = inputs
+        num_steps, batch, _ = qkv_TB3H.shape
         window = self.spec.window
-        x_BTH, reset_BT = jnp.swapaxes(x_TBH, 0, 1), reset_TB.T
-        query, key, value = jnp.split(nn.Dense(3 * width, use_bias=False, name="qkv")(x_BTH), 3, axis=-1)
+        qkv = qkv_TB3H.reshape(num_steps, batch, 3, self.spec.num_heads, -1)
+        query, key, value = qkv.transpose(2, 1, 3, 0, 4)  # [B, N, T, D] each
         place_BT = ring.place[:, None] + jnp.arange(num_steps)
         query, key = self._turn(query, place_BT), self._turn(key, place_BT)
 
         # Numbers episodes from 0, the one under way. W past steps: legend of a slot.
-        episode_BT = jnp.cumsum(reset_BT, axis=1)
-        distance_TT = jnp.arange(num_steps)[:, None] - jnp.arange(num_steps)
-        near_TT = (distance_TT >= 0) & (distance_TT < window)
-        age_BW = (ring.place[:, None] - 1 - jnp.arange(window)) % window + 1  # at the first step of this call
-        age_BTW = age_BW[:, None, :] + jnp.arange(num_steps)[:, None]
-        seen_past_BTW = ring.valid[:, None, :] & (age_BTW < window) & (episode_BT == 0)[:, :, None]
-        seen_now_BTT = near_TT & (episode_BT[:, :, None] == episode_BT[:, None, :])
-
-        scores = jnp.concatenate([self._scores(query, ring.key), self._scores(query, key)], axis=-1)
-        seen = jnp.concatenate([seen_past_BTW, seen_now_BTT], axis=-1)
-        weights = jax.nn.softmax(jnp.where(seen[:, None], scores, -jnp.inf), axis=-1)
-        y = self._average(weights[..., :window], ring.value) + self._average(weights[..., window:], value)
-        y = nn.Dense(width, use_bias=False, name="out")(y.reshape(batch, num_steps, width))
-
+        episode_BT = jnp.cumsum(reset_TB.T, axis=1)
         kept = slice(max(0, num_steps - window), None)
         row, slot = jnp.arange(batch)[:, None], place_BT[:, kept] % window
-        ring = KeyValueRing(
-            ring.key.at[row, slot].set(key[:, kept]),
-            ring.value.at[row, slot].set(value[:, kept]),
+        after = KeyValueRing(
+            ring.key.at[row, :, slot].set(key[:, :, kept].swapaxes(1, 2)),
+            ring.value.at[row, :, slot].set(value[:, :, kept].swapaxes(1, 2)),
             (ring.valid & (episode_BT[:, -1:] == 0)).at[row, slot].set(episode_BT[:, kept] == episode_BT[:, -1:]),
             (ring.place + num_steps) % (PERIOD * window),
         )
-        return ring, jnp.swapaxes(y, 0, 1)
+        if num_steps == 1:  # sees what the ring holds now, and a ring that is not read before is written in place
+            y = _average(query, after.key, after.value, after.valid[:, None, :])
+        else:
+            distance_TT = jnp.arange(num_steps)[:, None] - jnp.arange(num_steps)
+            near_TT = (distance_TT >= 0) & (distance_TT < window)
+            age_BW = (ring.place[:, None] - 1 - jnp.arange(window)) % window + 1  # at the first step of this call
+            age_BTW = age_BW[:, None, :] + jnp.arange(num_steps)[:, None]
+            seen_past_BTW = ring.valid[:, None, :] & (age_BTW < window) & (episode_BT == 0)[:, :, None]
+            seen_now_BTT = near_TT & (episode_BT[:, :, None] == episode_BT[:, None, :])
+            y = _average(
+                query,
+                jnp.concatenate([ring.key, key], axis=2),
+                jnp.concatenate([ring.value, value], axis=2),
+                jnp.concatenate([seen_past_BTW, seen_now_BTT], axis=2),
+            )
+        return after, y.reshape(num_steps, batch, -1)
 
-    def _scores(self, query_BTH, key_BKH):
-        """``[B, N, T, K]``, of every head."""
-        scores = jnp.einsum("btnd,bknd->bntk", self._heads(query_BTH), self._heads(key_BKH))
-        return scores / jnp.sqrt(self.spec.width / self.spec.num_heads)
-
-    def _average(self, weights_BNTK, value_BKH):
-        # A zero weight does not cancel a NaN. Whoever may see a spoilt step learns of it from its key.
-        finite = jnp.where(jnp.isfinite(value_BKH), value_BKH, 0.0)
-        return jnp.einsum("bntk,bknd->btnd", weights_BNTK, self._heads(finite))
-
-    def _heads(self, x_BTH):
-        return x_BTH.reshape(*x_BTH.shape[:-1], self.spec.num_heads, -1)
-
-    def _turn(self, x_BTH, place_BT):
+    def _turn(self, x_BNTD, place_BT):
         """Rotary embedding: scores depend on distances alone. From a radian a step to a turn a period."""
-        first, second = jnp.split(self._heads(x_BTH), 2, axis=-1)
+        first, second = jnp.split(x_BNTD, 2, axis=-1)
         period = PERIOD * self.spec.window
         turns = np.maximum(1, np.rint(np.geomspace(period / (2 * np.pi), 1, first.shape[-1]))).astype(int)
-        angle = (place_BT[..., None] * turns % period)[..., None, :] * (2 * np.pi / period)
+        angle = (place_BT[..., None] * turns % period)[:, None] * (2 * np.pi / period)
         cos, sin = jnp.cos(angle), jnp.sin(angle)
-        turned = jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
-        return turned.reshape(x_BTH.shape)
+        return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
+
+
+def _average(query_BNTD, key_BNKD, value_BNKD, seen_BTK):
+    """What each query finds among the steps it sees, ``[T, B, N, D]``."""
+    scores = jnp.einsum("bntd,bnkd->bntk", query_BNTD, key_BNKD) / jnp.sqrt(query_BNTD.shape[-1])
+    weights = jax.nn.softmax(jnp.where(seen_BTK[:, None], scores, -jnp.inf), axis=-1)
+    # A zero weight does not cancel a NaN. Whoever may see a spoilt step learns of it from its key.
+    finite = jnp.where(jnp.isfinite(value_BNKD), value_BNKD, 0.0)
+    return jnp.einsum("bntk,bnkd->tbnd", weights, finite)
