@@ -113,7 +113,8 @@ class Training:
     def run(self, stop: Interruption) -> None:
         """Trains to the end of the budget, from the newest checkpoint if there is one."""
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in self.spec.seeds])
-        template = jax.eval_shape(self.learner.init, keys)
+        init = jax.jit(self.learner.init, out_shardings=self.learner.sharding).trace(keys)
+        template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), init.out_info)
         restore = self.checkpoints.restore if self.checkpoints else None
         restored = processes.from_first(restore, template, self.learner.mesh)
         update, state = restored or (0, None)
@@ -132,7 +133,7 @@ class Training:
                     trackers.append(self.open_tracker(seed))
                     at_the_end.callback(trackers[-1].finish)
                 progress.say("compiling (a later start of the same spec finds the result in the cache)")
-                state, run_chunk = self._prepared(keys, template, state)
+                state, run_chunk = self._prepared(lambda: init.lower().compile()(keys), template, state)
                 if self.directory:
                     self.directory.update_manifest(train_memory_bytes=memory_bytes(run_chunk))
                 self._train(
@@ -140,7 +141,7 @@ class Training:
                 )
 
     def _prepared(
-        self, keys: jax.Array, template: LearnerState, restored: LearnerState | None
+        self, fresh: Callable[[], LearnerState], template: LearnerState, restored: LearnerState | None
     ) -> tuple[LearnerState, Compiled]:
         """The restored state or a fresh one, on its devices, while the program that trains a chunk is compiled."""
         sharding = self.learner.sharding
@@ -149,7 +150,7 @@ class Training:
         with ThreadPoolExecutor() as threads:
             compiling = threads.submit(run_chunk.compile)
             if restored is None:
-                state = jax.jit(self.learner.init, out_shardings=sharding)(keys)
+                state = fresh()
             else:
                 state = processes.placed(restored, sharding)
             return state, compiling.result()

@@ -21,8 +21,8 @@ from icrl.types import PyTree
 PERIOD = 4
 """Windows after which places and angles repeat: within a window, the slowest angle makes a quarter of a turn."""
 
-BLOCK = 64
-"""Steps that are read at once of a sequence longer than the window."""
+BLOCK = 128
+"""Steps of a longer sequence that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Transformer(SequenceModel):
 class WindowedAttention(nn.Module):
     """Multi-head attention over a sliding window that does not cross episode starts.
 
-    A long sequence is read in blocks, each with the ring that the one before left, and what lies between a block's
-    scores and its outputs is computed again for the gradient: time and memory grow with T * W and not with T * T.
+    A long sequence is read in blocks, each with the ring that the one before left, and a block's scores are computed
+    again for the gradient: memory grows with T and W, not with their product.
     """
 
     spec: TransformerSpec
@@ -100,7 +100,7 @@ class WindowedAttention(nn.Module):
         """Consumes a sequence; gives the new ring and the outputs."""
         num_steps, batch, width = x_TBH.shape
         qkv_TB3H = nn.Dense(3 * width, use_bias=False, name="qkv")(x_TBH)
-        if num_steps <= max(self.spec.window, BLOCK):
+        if num_steps <= BLOCK:
             ring, y_TBH = self._attend(ring, (qkv_TB3H, reset_TB))
         else:
             first = num_steps % BLOCK or BLOCK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -78,6 +78,7 @@ class WandbTracker:
             MachineError: online, but W&B cannot be reached.
         """
         self._run: Any = None
+        self._seed = seed
         if mode == "disabled":
             return
         if mode == "offline":
@@ -132,4 +133,17 @@ class WandbTracker:
             if not tolerate:
                 raise
             self._run = None
-            logger.warning("W&B failed (%s); the run goes on without it, metrics.jsonl has everything", error)
+            logger.warning(
+                "W&B failed for seed %d (%s); the run goes on without it, metrics.jsonl has everything",
+                self._seed,
+                str(error) or type(error).__name__,
+            )
+            _part_from_wandb()
+
+
+def _part_from_wandb() -> None:
+    """Now, as far as it still answers: at exit it would fail again, with a traceback."""
+    import wandb
+
+    with suppress(Exception):
+        wandb.teardown()
