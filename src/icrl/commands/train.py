@@ -149,10 +149,7 @@ class Training:
         run_chunk = jax.jit(updates, in_shardings=(sharding,), donate_argnums=0).lower(template)
         with ThreadPoolExecutor() as threads:
             compiling = threads.submit(run_chunk.compile)
-            if restored is None:
-                state = fresh()
-            else:
-                state = processes.placed(restored, sharding)
+            state = fresh() if restored is None else processes.placed(restored, sharding)
             return state, compiling.result()
 
     def _train(
