@@ -39,9 +39,10 @@ def train(out: Path, *arguments: object) -> Result:
 def start_process(module: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
     """Starts `icrl`, or what stands for it, as a process of its own; it compiles as little as this one."""
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # not this process's W&B
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": path, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **environment},
+        env={**own, "PYTHONPATH": path, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
