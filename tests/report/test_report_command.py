@@ -1,11 +1,14 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from icrl.commands.report import report
 from icrl.errors import UserError
+
+RECORDED = Path(__file__).parents[2] / "results" / "benchmark"
 
 
 def section(readme: str, heading: str) -> str:
@@ -91,3 +94,30 @@ def test_a_malformed_record_leaves_everything_unwritten(results: Path):
     assert str(error.value) == f"{path}: seeds: got '0, 1'; expected [seed], n finite numbers"
     assert not (results / "README.md").exists()
     assert not (results / "figures").exists()
+
+
+def test_the_benchmarks_that_were_recorded_have_sections_of_their_own(results: Path):
+    shutil.copytree(RECORDED, results / "benchmark")
+    report(results)
+    readme = (results / "README.md").read_text()
+    for title, name in (
+        ("Time and memory by sequence length", "benchmark"),
+        ("S5's scan", "scan"),
+        ("Throughput of training", "throughput"),
+    ):
+        record = json.loads((RECORDED / f"{name}.json").read_text())
+        text = readme.split(f"## {title}\n")[1].split("\n## ")[0]
+        assert f"Made at {record['git_commit'][:9]} by `{record['command']}`." in text
+    scan = json.loads((RECORDED / "scan.json").read_text())["layers"][0]
+    ratio = "{median:.2f} [{low:.2f}, {high:.2f}]".format(**scan["plain_to_auto"])
+    assert f"|  | plain / auto | {ratio} |" in readme
+    assert "](benchmark/benchmark.png)" in readme
+
+
+def test_a_malformed_benchmark_leaves_everything_unwritten(results: Path):
+    (results / "benchmark").mkdir()
+    (results / "benchmark" / "scan.json").write_text("{}")
+    before = sorted(results.rglob("*"))
+    with pytest.raises(UserError, match=r"scan.json: is not a record of `icrl benchmark`"):
+        report(results)
+    assert sorted(results.rglob("*")) == before

@@ -1,32 +1,30 @@
 """`icrl benchmark --seq-len`: time and memory of the sequence models against sequence length."""
 
-import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 from rich.console import Console
-from rich.table import Table
 
-from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, load_models, show_tables, write_record
+from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, show_tables, write_record
 from icrl.errors import UserError
 from icrl.models import ModelSpec
 from icrl.report.benchmark import draw_sweep
+from icrl.report.benchmark_tables import length_tables, skipped
+from icrl.report.fields import read_object
 from icrl.report.style import save
 from icrl.spec.experiment import ExperimentSpec
 from icrl.timing.idle import idle_environments
 from icrl.timing.machine import peak_bytes
 from icrl.timing.matching import matched
-from icrl.timing.programs import Clock, Interval, Program
+from icrl.timing.programs import Clock, Program
 from icrl.timing.sequences import UpdateOf, exponents, measure_length
 from icrl.timing.spec import Match
 
 SHORTEST, LONGEST_ON_CPU, LONGEST = 2**7, 2**14, 2**17
-USES = {"act": "act", "forward": "forward", "gradient": "forward + backward", "update": "update"}
-"""What is timed, and how a reader sees it."""
 
 
 def benchmark_lengths(
@@ -64,21 +62,20 @@ def benchmark_lengths(
             )
         )
     records = [record for by_model in found for record in by_model.values()]
-    grown = exponents(records)
     result = {
         "match": settings.match,
         "repetitions": settings.repetitions,
         "records": records,
-        "exponents": {name: {use: power._asdict() for use, power in of.items()} for name, of in grown.items()},
+        "exponents": {
+            name: {use: power._asdict() for use, power in of.items()} for name, of in exponents(records).items()
+        },
         "peak_bytes": peak_bytes(),
     }
     path = write_record(out, "benchmark", result)
-    show_tables(_tables(records, grown))
-    for record in records:
-        if "skipped" in record:
-            print(f"skipped: {record['model']} at {record['length']:,}: {record['skipped']}")
-    print(path)
-    print(save(draw_sweep(json.loads(path.read_text(encoding="utf-8"))), path.with_suffix(".png")))
+    record = read_object(path)
+    show_tables(length_tables(record))
+    print(*skipped(record), path, sep="\n")
+    print(save(draw_sweep(record), path.with_suffix(".png")))
 
 
 def parse_lengths(text: str) -> tuple[int, ...]:
@@ -107,31 +104,3 @@ def _idle_update(experiment: ExperimentSpec, rows: int, clock: Clock) -> UpdateO
         return Program.of(learner.update, jax.jit(learner.init)(jax.random.PRNGKey(0)), clock=clock)
 
     return update_of
-
-
-def _tables(records: Sequence[Mapping[str, Any]], grown: Mapping[str, Mapping[str, Interval]]) -> Iterable[Table]:
-    """Milliseconds, ratios to S5 and memory by model and length; then the exponents."""
-    times = Table("model", "length", *(f"{use}, ms" for use in USES.values()), "compile s", "memory MB")
-    to_s5 = Table("to s5", "length", *USES.values())
-    for record in records:
-        name, length = record["model"], f"{record['length']:,}"
-        if "skipped" in record:
-            continue
-        programs = record["programs"]
-        times.add_row(
-            name,
-            length,
-            *(describe(programs[use]["seconds"], scale=1e3) for use in USES),
-            f"{sum(program['compile_seconds'] for program in programs.values()):.1f}",
-            f"{max(sum(program['memory_bytes'].values()) for program in programs.values()) / 1e6:,.1f}",
-        )
-        if name != "s5" and "to_s5" in programs["act"]:
-            to_s5.add_row(name, length, *(describe(programs[use]["to_s5"]) for use in USES))
-    yield times
-    if to_s5.row_count:
-        yield to_s5
-    if grown:
-        powers = Table("grows with length to the power", *USES.values())
-        for name, of_use in grown.items():
-            powers.add_row(name, *(describe(of_use[use]) for use in USES))
-        yield powers

@@ -13,7 +13,6 @@ from icrl.commands.evaluate import made_with
 from icrl.errors import Problem, SpecError, did_you_mean, show
 from icrl.runs.disk import to_json, write_atomically
 from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names
-from icrl.timing.programs import Interval
 
 DEFAULT_SPEC = "benchmark"
 TABLE_WIDTH = 160
@@ -50,13 +49,6 @@ def show_tables(tables: Iterable[Table]) -> None:
         console.width = TABLE_WIDTH
     for table in tables:
         console.print(table)
-
-
-def describe(interval: Mapping[str, float] | Interval, digits: int = 2, scale: float = 1.0) -> str:
-    """A median and its interval, as tables show them."""
-    values = interval._asdict() if isinstance(interval, Interval) else interval
-    median, low, high = (f"{scale * values[name]:,.{digits}f}" for name in ("median", "low", "high"))
-    return f"{median} [{low}, {high}]"
 
 
 def _processor() -> str:

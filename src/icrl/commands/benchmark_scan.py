@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 from rich.console import Console
-from rich.table import Table
 
-from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, show_tables, write_record
+from icrl.commands.benchmark_record import DEFAULT_SPEC, show_tables, write_record
 from icrl.errors import UserError
 from icrl.models import S5Spec
+from icrl.report.benchmark_tables import scan_tables
+from icrl.report.fields import read_object
 from icrl.spec.experiment import ExperimentSpec, load_experiment
 from icrl.timing.idle import idle_environments
 from icrl.timing.machine import peak_bytes
@@ -37,30 +38,7 @@ def benchmark_scan(spec: str | None = None, *, scale: str | None = None, out: Pa
     console.print("a whole update: compiling, the plain form too, which takes a minute")
     update = measure_update(experiment, clock)
     path = write_record(out, "scan", {"layers": layers, "update": update, "peak_bytes": peak_bytes()})
-
-    table = Table("steps, rows, width, pairs", "schedule", "ms", "least ms", "compile s", "")
-    for layer in layers:
-        for name, measured in layer["schedules"].items():
-            table.add_row(
-                ", ".join(map(str, layer["shape"].values())) if name == "plain" else "",
-                name,
-                describe(measured["seconds"], scale=1e3),
-                f"{1e3 * measured['least_seconds']:.1f}",
-                f"{measured['compile_seconds']:.1f}",
-                "auto's choice" if name == layer["auto"] else "",
-            )
-        table.add_row("", "plain / auto", describe(layer["plain_to_auto"]))
-        table.add_row("", "auto / products", describe(layer["auto_to_products"]), end_section=True)
-    for name, measured in update["schedules"].items():
-        table.add_row(
-            "whole update" if name == "auto" else "",
-            name,
-            describe(measured["seconds"], scale=1e3),
-            "",
-            f"{measured['compile_seconds']:.1f}",
-        )
-    table.add_row("", "plain / auto", describe(update["plain_to_auto"]))
-    show_tables([table])
+    show_tables(scan_tables(read_object(path)))
     print(path)
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from rich.console import Console
-from rich.table import Table
 
-from icrl.commands.benchmark_record import DEFAULT_SPEC, describe, load_models, show_tables, write_record
+from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, show_tables, write_record
 from icrl.errors import SpecError, UserError
 from icrl.learners.on_policy import LearnerState
 from icrl.learners.ppo import PPO, take_rows
+from icrl.report.benchmark_tables import throughput_tables
+from icrl.report.fields import read_object
 from icrl.spec.experiment import ExperimentSpec, load_experiment
 from icrl.timing.machine import machine_rates, peak_bytes
 from icrl.timing.physics import measure_physics
@@ -59,7 +60,7 @@ def benchmark_throughput(
     )
     result = {"machine_rates": rates, "training": training, "physics": physics, "peak_bytes": peak_bytes()}
     path = write_record(out, "throughput", result)
-    show_tables(_tables(result))
+    show_tables(throughput_tables(read_object(path)))
     print(path)
 
 
@@ -237,58 +238,3 @@ def _limits(
         "share_of_product_rate": flops / learn_seconds / rates["product_flops_per_second"],
         "share_of_copy_rate": bytes_moved / learn_seconds / rates["copy_bytes_per_second"],
     }
-
-
-def _tables(result: Mapping[str, Any]) -> Iterator[Table]:
-    for training in result["training"]:
-        yield _speed_table(training)
-        yield _limit_table(training, result["machine_rates"])
-        yield _scaling_table(training)
-    physics = result["physics"]
-    table = Table("physics in one batch", "ms")
-    for name, seconds in physics["seconds"].items():
-        table.add_row(name, describe(seconds, scale=1e3))
-    table.add_row("bound / ideal", describe(physics["bound_to_ideal"]))
-    table.add_row("switch / bound", describe(physics["switch_to_bound"]))
-    yield table
-
-
-def _speed_table(training: Mapping[str, Any]) -> Table:
-    table = Table(
-        f"{training['model']}, env steps/s", "rows", "physics alone", "acting", "learning", "whole update", "compile s"
-    )
-    for name, record in ({"all tasks": training} | training["families"]).items():
-        of = record["parts"]
-        table.add_row(
-            name,
-            str(record["rows"]),
-            *(f"{of[part]['env_steps_per_second']:,.0f}" for part in ("physics", "act", "learn", "update")),
-            f"{of['update']['compile_seconds']:.1f}",
-        )
-    split = ", ".join(f"{name} {share:.0%}" for name, share in training["shares"].items())
-    table.caption = f"an update's time: {split}"
-    return table
-
-
-def _limit_table(training: Mapping[str, Any], rates: Mapping[str, float]) -> Table:
-    limits = training["limits"]
-    table = Table(f"{training['model']}, learning", "one update", "the machine at best", "share of it")
-    for what, unit, count, rate in (
-        ("floating-point operations", "product_flops_per_second", "flops", "share_of_product_rate"),
-        ("bytes read and written", "copy_bytes_per_second", "bytes", "share_of_copy_rate"),
-    ):
-        table.add_row(what, f"{limits[count] / 1e9:,.2f} G", f"{rates[unit] / 1e9:,.1f} G/s", f"{limits[rate]:.0%}")
-    return table
-
-
-def _scaling_table(training: Mapping[str, Any]) -> Table:
-    table = Table(f"{training['model']}, axis", "value", "whole update, env steps/s", "temporary MB", "compile s")
-    for record in training["scaling"]:
-        table.add_row(
-            record["axis"],
-            str(record["value"]),
-            f"{record['env_steps_per_second']:,.0f}",
-            f"{record['memory_bytes']['temporary'] / 1e6:,.1f}",
-            f"{record['compile_seconds']:.1f}",
-        )
-    return table

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import Any
 
 from icrl.errors import UserError
 from icrl.report.benchmark import draw_sweep
@@ -12,8 +12,10 @@ from icrl.report.comparison import load_comparisons
 from icrl.report.fields import read_object
 from icrl.report.grid import load_grids
 from icrl.report.illustrations import illustrate, illustrate_grid
-from icrl.report.readme import write_readme
+from icrl.report.readme import BENCHMARKS, benchmark_section, write_readme
 from icrl.report.style import save
+
+SWEEP = "Bands hold the middle half of the repetitions; grey lines grow with the length and with its square."
 
 
 def report(results: Path | None = None, *, out: Path | None = None) -> None:
@@ -24,18 +26,26 @@ def report(results: Path | None = None, *, out: Path | None = None) -> None:
     results = results or Path("results")
     out = out or results
     comparisons, grids = load_comparisons(results), load_grids(results)
+    folder = results / "benchmark"
+    benchmarks = {name: read_object(file) for name in BENCHMARKS if (file := folder / f"{name}.json").exists()}
+    sections = _benchmark_sections(benchmarks, folder, out)
     captions = {comparison.name: illustrate(comparison, out / "figures") for comparison in comparisons}
     captions |= {grid.name: illustrate_grid(grid, out / "figures") for grid in grids}
-    print(write_readme(comparisons, captions, out / "README.md", grids))
+    print(write_readme(comparisons, captions, out / "README.md", grids, sections))
     for paths in captions.values():
         print(*paths, sep="\n")
-    if (sweep := results / "benchmark" / "benchmark.json").exists():
-        print(save(_drawn(sweep), out / "benchmark" / "benchmark.png"))
 
 
-def _drawn(sweep: Path) -> Figure:
-    """The figure of a benchmark's record. Raises UserError if it lacks something."""
-    try:
-        return draw_sweep(read_object(sweep))
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{sweep}: is not a record of `icrl benchmark --seq-len` ({error!r}); make it again") from error
+def _benchmark_sections(benchmarks: Mapping[str, Mapping[str, Any]], folder: Path, out: Path) -> list[str]:
+    """What README.md says of `icrl benchmark`. Raises UserError if a record lacks something."""
+    sections = []
+    for name, record in benchmarks.items():
+        try:
+            figures = (
+                {save(draw_sweep(record), out / "benchmark" / "benchmark.png"): SWEEP} if name == "benchmark" else {}
+            )
+            sections.append(benchmark_section(name, record, figures, out))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            file = folder / f"{name}.json"
+            raise UserError(f"{file}: is not a record of `icrl benchmark` ({error!r}); make it again") from error
+    return sections

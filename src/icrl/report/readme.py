@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
+from icrl.report.benchmark_tables import length_tables, scan_tables, skipped, throughput_tables
 from icrl.report.comparison import MEMORYLESS, Comparison, label
 from icrl.report.grid import Grid, last_return, seconds_per_seed
 from icrl.report.paper import PAPER, ours_beside
@@ -30,17 +33,29 @@ interval of the last trial lies wholly above the other's.
 """
 
 
+BENCHMARKS = {
+    "benchmark": ("Time and memory by sequence length", length_tables),
+    "scan": ("S5's scan", scan_tables),
+    "throughput": ("Throughput of training", throughput_tables),
+}
+"""The records of `icrl benchmark`, by their files' names."""
+
+
 def write_readme(
     comparisons: Iterable[Comparison],
     captions: Mapping[str, Mapping[Path, str]],
     path: Path,
     grids: Iterable[Grid] = (),
+    benchmarks: Iterable[str] = (),
 ) -> Path:
-    """Write the Markdown of all comparisons and grids and return its path; `captions` of figures are by their names."""
+    """Write the Markdown of all comparisons and grids, and sections of benchmarks; return its path.
+
+    `captions` of figures are by their names.
+    """
     sections = [_section(c, _figures(captions.get(c.name, {}), path.parent)) for c in comparisons]
     sections += [_grid_section(g, _figures(captions.get(g.name, {}), path.parent)) for g in grids]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([INTRODUCTION, *sections]), encoding="utf-8")
+    path.write_text("\n".join([INTRODUCTION, *sections, *benchmarks]), encoding="utf-8")
     return path
 
 
@@ -98,6 +113,28 @@ def _grid_section(grid: Grid, illustrations: Sequence[str]) -> str:
             _machines(grid.records),
         ]
     )
+
+
+def benchmark_section(name: str, record: Mapping[str, Any], figures: Mapping[Path, str], folder: Path) -> str:
+    """The Markdown of one of the `BENCHMARKS`; its figures have captions and are linked from ``folder``."""
+    title, tables_of = BENCHMARKS[name]
+    machine = ", ".join(f"{key} {_words(value)}" for key, value in record["machine"].items())
+    return "\n".join(
+        [
+            f"## {title}\n",
+            "Medians of interleaved repetitions, with their middle half in brackets.\n",
+            *_figures(figures, folder),
+            *(_from_terminal(table) for table in tables_of(record)),
+            *(f"{line}\n" for line in skipped(record)),
+            f"Made at {record['git_commit'][:9]} by `{record['command']}`. Machine: {machine}.\n",
+        ]
+    )
+
+
+def _from_terminal(table: Table) -> str:
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    caption = f"\n{table.caption}.\n" if table.caption else ""
+    return markdown_table([str(column.header) for column in table.columns], rows) + caption
 
 
 def _grid_cells(record: Record | None) -> list[str]:
