@@ -93,7 +93,8 @@ def test_when_a_process_is_killed_the_other_ends_with_a_message_and_the_run_resu
     survivor = ended[1 - killed]
     assert ended[killed].exit_code == -signal.SIGKILL
     assert (survivor.exit_code, survivor.stdout) == (1, "")
-    assert survivor.stderr.splitlines()[-1].endswith(LOST)
+    # Not always the last line: the runtime's own report, from a thread of its own, may come after it.
+    assert LOST in survivor.stderr
     assert numbers(run) == numbers(finished.path)[: len(numbers(run))]
     assert updates_saved(run)
 
