@@ -5,6 +5,7 @@ draw; at an episode's end the task is redrawn first. This module alone decides w
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -133,6 +134,7 @@ class Episodes:
     def _draw_task(self, task_index: jax.Array, *, key: Key) -> PyTree:
         return jax.vmap(lambda index, key: self.environment.sample_task(index, key=key))(task_index, key)
 
+    @partial(jax.jit, static_argnums=0)  # traced once, though an episode's start and each step hold it
     def _start_trial(self, task: PyTree, *, key: Key) -> tuple[PyTree, jax.Array]:
         return jax.vmap(lambda task, key: self.environment.reset(task, key=key))(task, key)
 
