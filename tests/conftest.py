@@ -1,4 +1,4 @@
-"""What every test shares: the CPU, no network, and one compilation cache, for the processes it starts too."""
+"""What every test shares: the CPU, no network, checked signatures, one compilation cache for all processes."""
 
 import os
 import socket
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.signatures import check_the_core
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "icrl" / "tests"
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -17,6 +19,8 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
+
+check_the_core()
 
 
 @pytest.fixture(autouse=True)

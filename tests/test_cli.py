@@ -3,7 +3,6 @@
 import errno
 import subprocess
 import sys
-import time
 import warnings
 from importlib import import_module
 from inspect import signature
@@ -290,13 +289,12 @@ def test_help_shows_examples(verb: str):
     assert f"\n  icrl {verb}" in done.stdout
 
 
-def test_help_answers_within_a_second():
-    def seconds() -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "icrl", "train", "--help"], check=True, capture_output=True)
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(3)) < 1.0
+def test_help_answers_without_loading_what_only_runs_need():
+    command = [sys.executable, "-X", "importtime", "-m", "icrl", "train", "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "icrl.cli" in imported
+    assert not imported & {"jax", "numpy", "scipy", "brax", "flax", "wandb", "matplotlib", "orbax"}
 
 
 def test_a_reader_that_leaves_early_is_no_failure(commands: Commands):

@@ -24,7 +24,7 @@ def samples(distribution: Normal | Categorical) -> np.ndarray:
 def test_normal_log_density_is_the_sum_of_scipys():
     action = RNG.normal(size=(5, 2, 3)).astype(np.float32)
     expected = stats.norm(MEAN, STD).logpdf(action).sum(-1)
-    np.testing.assert_allclose(NORMAL.log_prob(action), expected, rtol=1e-5)
+    np.testing.assert_allclose(NORMAL.log_prob(jnp.asarray(action)), expected, rtol=1e-5)
 
 
 def test_normal_entropy_is_the_sum_of_scipys():

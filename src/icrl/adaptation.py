@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
@@ -19,12 +20,14 @@ ACTORS: tuple[Actor, ...] = ("agent", "random", "do_nothing")
 class Adaptation(NamedTuple):
     """One episode of every row; rows are bound to tasks as in the environments measured."""
 
-    returns: jax.Array  # [B, N] return of each of the episode's N trials
-    reward: jax.Array  # [T, B] reward by step in context; 0 after the episode's end
+    returns: Float[Array, "B N"]
+    """Return of each of the episode's N trials."""
+    reward: Float[Array, "T B"]
+    """Reward by step in context; 0 after the episode's end."""
 
 
 def measure(
-    policy: Policy, environments: Environments, params: PyTree, actor: jax.Array, *, sample: bool, key: Key
+    policy: Policy, environments: Environments, params: PyTree, actor: Int[Array, ""], *, sample: bool, key: Key
 ) -> Adaptation:
     """Plays one episode on every row.
 

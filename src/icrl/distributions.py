@@ -1,13 +1,15 @@
 """Action distributions: parameters in, samples and densities out."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from icrl.types import Key
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """What a learner needs of an action distribution; all methods keep leading axes."""
 
@@ -34,10 +36,10 @@ def sample_rows(distribution: Distribution, *, key: Key) -> jax.Array:
 
 
 class Normal(NamedTuple):
-    """Independent normal coordinates ``[..., A]``."""
+    """Independent normal coordinates."""
 
-    mean: jax.Array
-    log_std: jax.Array
+    mean: Float[Array, "... A"]
+    log_std: Float[Array, "... A"]
 
     def sample(self, *, key: Key) -> jax.Array:
         """``mean + std * noise``."""
@@ -58,9 +60,9 @@ class Normal(NamedTuple):
 
 
 class Categorical(NamedTuple):
-    """One of K choices, from unnormalised log probabilities ``[..., K]``."""
+    """One of K choices, from unnormalised log probabilities."""
 
-    logits: jax.Array
+    logits: Float[Array, "... K"]
 
     def sample(self, *, key: Key) -> jax.Array:
         """An int32 index."""

@@ -6,6 +6,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 from icrl.distributions import Categorical, Distribution, Normal
 from icrl.envs.spaces import Discrete, Space
@@ -63,24 +64,24 @@ class Policy(nn.Module):
 
     @nn.nowrap
     def run(
-        self, params: PyTree, memory: PyTree, observation: jax.Array, reset: jax.Array
-    ) -> tuple[PyTree, Distribution, jax.Array]:
+        self, params: PyTree, memory: PyTree, observation: Float[Array, "T B O"], reset: Bool[Array, "T B"]
+    ) -> tuple[PyTree, Distribution, Float[Array, "T B"]]:
         """The policy with given parameters: ``memory, distribution, value_TB``."""
         return self.apply(params, memory, observation, reset)  # type: ignore[return-value]
 
     @nn.nowrap
     def act(
-        self, params: PyTree, memory: PyTree, observation: jax.Array, reset: jax.Array
-    ) -> tuple[PyTree, Distribution, jax.Array]:
-        """`run` for one step, ``observation`` ``[B, O]`` and ``reset`` ``[B]``: ``memory, distribution, value_B``."""
+        self, params: PyTree, memory: PyTree, observation: Float[Array, "B O"], reset: Bool[Array, " B"]
+    ) -> tuple[PyTree, Distribution, Float[Array, " B"]]:
+        """`run` for one step: ``memory, distribution, value_B``."""
         memory, distribution, value = self.run(params, memory, observation[None], reset[None])
         return memory, jax.tree.map(lambda leaf: leaf[0], distribution), value[0]
 
     @nn.compact
     def __call__(
-        self, memory: PyTree, observation: jax.Array, reset: jax.Array
-    ) -> tuple[PyTree, Distribution, jax.Array]:
-        """Consumes ``observation`` ``[T, B, O]`` and ``reset`` ``[T, B]``."""
+        self, memory: PyTree, observation: Float[Array, "T B O"], reset: Bool[Array, "T B"]
+    ) -> tuple[PyTree, Distribution, Float[Array, "T B"]]:
+        """Consumes a sequence; gives the new memory, and the action distribution and value at every step."""
         x = observation
         for index, size in enumerate((*self.spec.encoder, self.model_spec.width)):
             x = self._activate(nn.Dense(size, name=f"encoder_{index}")(x))

@@ -1,14 +1,16 @@
 """The only rollout of the project: a policy acting on a batch of episodes, as one scan."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from icrl.envs.multi import Environments
 from icrl.types import Key, PyTree, Timestep, Trajectory, keys_of_rows, split_keys
 
 
+@runtime_checkable
 class Act(Protocol):
     """How a policy looks to the rollout: memory and distribution parameters are opaque.
 
@@ -16,8 +18,8 @@ class Act(Protocol):
     """
 
     def __call__(
-        self, memory: PyTree, observation: jax.Array, episode_start: jax.Array, key: Key
-    ) -> tuple[PyTree, jax.Array, jax.Array, jax.Array]:
+        self, memory: PyTree, observation: Float[Array, "B O"], episode_start: Bool[Array, " B"], key: Key
+    ) -> tuple[PyTree, Shaped[Array, "B ..."], Float[Array, " B"], Float[Array, " B"]]:
         """Acts on one step of every row."""
         ...
 
@@ -25,10 +27,13 @@ class Act(Protocol):
 class Carry(NamedTuple):
     """What a rollout starts from and leaves behind."""
 
-    row: jax.Array  # [B] int32: the rows' numbers, from which their keys are made
+    row: Int[Array, " B"]
+    """The rows' numbers, from which their keys are made."""
     environment: PyTree
-    timestep: Timestep  # the step to act on next
-    memory: PyTree  # the policy's state before that step
+    timestep: Timestep
+    """The step to act on next."""
+    memory: PyTree
+    """The policy's state before that step."""
 
 
 def rollout(

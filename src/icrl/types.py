@@ -2,7 +2,8 @@
 
 Shape legend, used as name suffixes wherever a shape changes:
     T time (steps of a rollout), B batch rows, O observation, A action, H model width, P state pairs, S seeds.
-Everything is time-major: ``reward_TB``, ``observation_TBO``.
+Everything is time-major: ``reward_TB``, ``observation_TBO``. Signatures say shapes and dtypes with jaxtyping's types;
+tests check them at every call (``tests/signatures.py``).
 
 Words: step < trial (one run of the environment from reset to its termination or time limit)
 < episode (``trials_per_episode`` trials of one task; memory is cleared and the task redrawn at its start).
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
 PyTree = Any
 Key = jax.Array
@@ -24,10 +26,10 @@ class Transition(NamedTuple):
     stopped. Both are false inside a trial and never both true.
     """
 
-    observation: jax.Array  # [O]
-    reward: jax.Array  # [] float32
-    terminated: jax.Array  # [] bool
-    truncated: jax.Array  # [] bool
+    observation: Float[Array, " O"]
+    reward: Float[Array, ""]
+    terminated: Bool[Array, ""]
+    truncated: Bool[Array, ""]
 
 
 class Timestep(NamedTuple):
@@ -37,15 +39,22 @@ class Timestep(NamedTuple):
     agent would have seen had the old one gone on, and is what a truncated episode bootstraps from.
     """
 
-    observation: jax.Array  # [B, O] float32
-    episode_start: jax.Array  # [B] bool: memory is cleared before this step
-    trial_start: jax.Array  # [B] bool: first step of a trial
-    reward: jax.Array  # [B] float32: earned by the action before this step
-    terminated: jax.Array  # [B] bool: that action ended the trial by itself
-    truncated: jax.Array  # [B] bool: that action reached the trial's time limit
-    final_observation: jax.Array  # [B, O] float32
-    trial: jax.Array  # [B] int32: index of the trial that ``reward`` belongs to
-    trial_return: jax.Array  # [B] float32: that trial's return so far, this reward included
+    observation: Float[Array, "B O"]
+    episode_start: Bool[Array, " B"]
+    """Memory is cleared before this step."""
+    trial_start: Bool[Array, " B"]
+    """First step of a trial."""
+    reward: Float[Array, " B"]
+    """Earned by the action before this step."""
+    terminated: Bool[Array, " B"]
+    """That action ended the trial by itself."""
+    truncated: Bool[Array, " B"]
+    """That action reached the trial's time limit."""
+    final_observation: Float[Array, "B O"]
+    trial: Int[Array, " B"]
+    """Index of the trial that ``reward`` belongs to."""
+    trial_return: Float[Array, " B"]
+    """That trial's return so far, this reward included."""
 
 
 class Trajectory(NamedTuple):
@@ -54,21 +63,31 @@ class Trajectory(NamedTuple):
     At index t stand the observation, the action taken on it, and what followed from that action.
     """
 
-    observation: jax.Array  # [T, B, O]
-    episode_start: jax.Array  # [T, B] bool
-    action: jax.Array  # [T, B, A] float32, or [T, B] int32 for discrete actions
-    log_prob: jax.Array  # [T, B] log density of the action under the acting policy
-    value: jax.Array  # [T, B] value estimate when acting
-    reward: jax.Array  # [T, B] earned by the action
-    terminated: jax.Array  # [T, B] the action ended the trial
-    truncated: jax.Array  # [T, B] the action reached the time limit
-    episode_end: jax.Array  # [T, B] the action ended the episode: the next step starts a new one
-    bootstrap: jax.Array  # [T, B] value of the final observation where an episode was truncated, else 0
-    trial: jax.Array  # [T, B] int32 trial index within the episode
-    trial_return: jax.Array  # [T, B] return of the trial up to and including this reward
+    observation: Float[Array, "T B O"]
+    episode_start: Bool[Array, "T B"]
+    action: Float[Array, "T B A"] | Int[Array, "T B"]
+    """A vector, or the index of a choice."""
+    log_prob: Float[Array, "T B"]
+    """Log density of the action under the acting policy, nats."""
+    value: Float[Array, "T B"]
+    """Estimate when acting."""
+    reward: Float[Array, "T B"]
+    """Earned by the action."""
+    terminated: Bool[Array, "T B"]
+    """The action ended the trial."""
+    truncated: Bool[Array, "T B"]
+    """The action reached the time limit."""
+    episode_end: Bool[Array, "T B"]
+    """The action ended the episode: the next step starts a new one."""
+    bootstrap: Float[Array, "T B"]
+    """Value of the final observation where an episode was truncated, else 0."""
+    trial: Int[Array, "T B"]
+    """Index of the trial within the episode."""
+    trial_return: Float[Array, "T B"]
+    """Return of the trial up to and including this reward."""
 
 
-def keys_of_rows(key: Key, row_B: jax.Array) -> Key:
+def keys_of_rows(key: Key, row_B: Int[Array, " B"]) -> Key:
     """One key a row ``[B]``, from the rows' own numbers: a row draws the same wherever, and beside whom, it runs."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, row_B)
 
@@ -79,7 +98,7 @@ def split_keys(key_B: Key, num: int = 2) -> list[Key]:
     return [split_BN[:, index] for index in range(num)]
 
 
-def select_rows(mask_B: jax.Array, on_true: PyTree, on_false: PyTree) -> PyTree:
+def select_rows(mask_B: Bool[Array, " B"], on_true: PyTree, on_false: PyTree) -> PyTree:
     """Row-wise choice between two trees of ``[B, ...]`` leaves; a choice, not a product, so NaN cannot leak."""
 
     def leaf(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -1,6 +1,7 @@
 """Many environments in one batch: rows, tasks and actions find each other."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -32,7 +33,7 @@ def test_sizes_are_those_of_the_members():
 
 
 def test_rows_run_their_own_task_with_their_own_action_for_good():
-    actions = np.linspace(-0.9, 0.9, NUM_ROWS, dtype=np.float32)
+    actions = jnp.linspace(-0.9, 0.9, NUM_ROWS)
 
     @jit
     def run(key):

@@ -72,7 +72,7 @@ def test_the_largest_coordinate_of_the_projected_action_is_the_push():
     assert task.action_matrix.shape == (2, 2)
     state, _ = projected.reset(task, key=jax.random.key(2))
     pushes = []
-    for action in np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], np.float32):
+    for action in jnp.array([[1.0, 0], [0, 1], [-1, 0], [0, -1]]):
         after, _ = projected.step(task, state, action, key=jax.random.key(3))
         left, right = np.asarray(task.action_matrix) @ action
         pushes.append(bool(after.motion[1] > state.motion[1]))

@@ -66,7 +66,7 @@ def test_statistics_count_the_trials_of_all_devices():
 def test_a_minibatch_has_as_many_rows_of_every_run_and_all_rows_take_part():
     rows = np.arange(24)
     draws = np.asarray(
-        jax.vmap(lambda key: draw_minibatches(rows, 4, key=key))(jax.random.split(jax.random.key(0), 50))
+        jax.vmap(lambda key: draw_minibatches(jnp.asarray(rows), 4, key=key))(jax.random.split(jax.random.key(0), 50))
     )
     assert draws.shape == (50, 4, 6)
     for minibatches in draws:

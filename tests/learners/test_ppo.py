@@ -191,7 +191,7 @@ def test_an_update_is_a_function_of_its_state_alone():
 
 def test_a_minibatch_has_whole_sequences_of_its_rows():
     _, batch = collected()
-    rows = np.array([4, 1])
+    rows = jnp.array([4, 1])
     some = take_rows(batch, rows)
     for name, leaf in some.trajectory._asdict().items():
         np.testing.assert_array_equal(leaf, getattr(batch.trajectory, name)[:, rows], err_msg=name)

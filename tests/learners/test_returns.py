@@ -3,17 +3,18 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from icrl.learners.returns import generalized_advantage, next_values
 
 # One column each: an episode truncated after step 1, one terminated there, and a trial that merely ends there.
-REWARD = np.array([[1.0, 2.0, 3.0, 4.0]] * 3).T
-VALUE = np.array([[4.0, 2.0, 6.0, 8.0]] * 3).T
-LAST_VALUE = np.array([10.0, 10.0, 10.0])
-EPISODE_END = np.array([[False, True, False, False], [False, True, False, False], [False] * 4]).T
-BOOTSTRAP = np.array([[0.0, 8.0, 0.0, 0.0], [0.0] * 4, [0.0] * 4]).T
+REWARD = jnp.array([[1.0, 2.0, 3.0, 4.0]] * 3).T
+VALUE = jnp.array([[4.0, 2.0, 6.0, 8.0]] * 3).T
+LAST_VALUE = jnp.array([10.0, 10.0, 10.0])
+EPISODE_END = jnp.array([[False, True, False, False], [False, True, False, False], [False] * 4]).T
+BOOTSTRAP = jnp.array([[0.0, 8.0, 0.0, 0.0], [0.0] * 4, [0.0] * 4]).T
 
 
 def test_the_successors_value_by_hand():
@@ -43,14 +44,14 @@ def random_rollouts(num_seeds: int = 2, num_steps: int = 12, num_rows: int = 5):
     """Rewards, values, next values and episode ends ``[S, T, B]``."""
     rng = np.random.default_rng(0)
     shape = (num_seeds, num_steps, num_rows)
-    reward, value, following = rng.normal(size=(3, *shape)).astype(np.float32)
-    return reward, value, following, rng.random(shape) < 0.2
+    reward, value, following = jnp.float32(rng.normal(size=(3, *shape)))
+    return reward, value, following, jnp.asarray(rng.random(shape) < 0.2)
 
 
 def brute_force(reward, value, following, episode_end, discount: float, trace: float) -> np.ndarray:
     """``A_t = sum_k (discount * trace)^k delta_{t+k}``, k up to the episode's end."""
-    delta = reward + discount * following - value
-    advantage = np.zeros_like(delta)
+    delta = np.asarray(reward + discount * following - value)
+    advantage = np.zeros(delta.shape)
     num_steps, num_rows = delta.shape
     for row in range(num_rows):
         for start in range(num_steps):
@@ -78,7 +79,7 @@ def test_lambda_zero_looks_one_step_ahead():
 
 def test_lambda_one_is_the_return_whatever_the_values_in_between():
     reward, value, _, episode_end = (leaf[0] for leaf in random_rollouts())
-    last_value, bootstrap = np.ones(5, np.float32), np.full_like(reward, 2.0)
+    last_value, bootstrap = jnp.ones(5), jnp.full_like(reward, 2.0)
 
     def returns(value):
         following = next_values(value, last_value, episode_end, bootstrap)

@@ -63,8 +63,8 @@ class Case:
     """How often ``apply`` was traced for each number of steps."""
 
 
-def noise(num_steps: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(num_steps, B, H)).astype(np.float32)
+def noise(num_steps: int, seed: int) -> jax.Array:
+    return jnp.float32(np.random.default_rng(seed).normal(size=(num_steps, B, H)))
 
 
 @pytest.fixture(scope="module", params=SPECS, ids=str)
@@ -84,11 +84,11 @@ def case(request: pytest.FixtureRequest) -> Case:
     return Case(request.param, model, params, x, state, apply, num_traces)
 
 
-def resets(*steps_and_rows: tuple[int, int]) -> np.ndarray:
+def resets(*steps_and_rows: tuple[int, int]) -> jax.Array:
     flags = np.zeros((T, B), bool)
     for step, row in steps_and_rows:
         flags[step, row] = True
-    return flags
+    return jnp.asarray(flags)
 
 
 MIXED = resets((0, 0), (2, 0), (HALF, 1), (T - 1, 1))
@@ -163,8 +163,7 @@ def test_no_gradient_crosses_a_reset(case: Case):
 
 def test_what_is_not_finite_stays_before_a_reset(case: Case):
     reset = resets((HALF, 0), (HALF, 1), (0, 2))
-    spoilt_x = case.x.copy()
-    spoilt_x[:HALF, 0], spoilt_x[:HALF, 1] = np.nan, np.inf
+    spoilt_x = case.x.at[:HALF, 0].set(jnp.nan).at[:HALF, 1].set(jnp.inf)
     spoilt_state = with_row(case.state, 2, np.nan)
     state, y = case.apply(case.state, case.x, reset)
     after_spoilt, after = case.apply(spoilt_state, spoilt_x, reset)
@@ -187,9 +186,7 @@ def test_outputs_do_not_depend_on_later_inputs_or_resets(case: Case):
 
 def test_rows_are_independent(case: Case):
     state, y = case.apply(case.state, case.x, MIXED)
-    other_x, other_reset = case.x.copy(), MIXED.copy()
-    other_x[:, 0] += 1
-    other_reset[:, 0] ^= True
+    other_x, other_reset = case.x.at[:, 0].add(1), MIXED.at[:, 0].set(~MIXED[:, 0])
     changed_state, changed = case.apply(with_row(case.state, 0, 1.0), other_x, other_reset)
     np.testing.assert_array_equal(changed[:, 1:], y[:, 1:])
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1:], b[1:]), changed_state, state)

@@ -53,8 +53,8 @@ def test_weights_are_the_softmax_of_rotated_products(scale: float):
 @pytest.mark.parametrize("num_steps", [2 * BLOCK, 2 * BLOCK + 5])
 def test_a_long_sequence_read_in_blocks_gives_what_short_calls_give_and_their_gradients(num_steps: int):
     rng = np.random.default_rng(1)
-    x = rng.normal(size=(num_steps, B, H)).astype(np.float32)
-    reset = rng.random((num_steps, B)) < 0.05
+    x = jnp.float32(rng.normal(size=(num_steps, B, H)))
+    reset = jnp.asarray(rng.random((num_steps, B)) < 0.05)
     model = SPEC.build()
     empty = model.initial_state(B)
     params = model.init(jax.random.key(0), empty, x[:1], reset[:1])

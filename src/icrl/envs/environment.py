@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
+from jaxtyping import Array, Float, Int
 
 from icrl.envs.spaces import Space
 from icrl.types import Key, PyTree, Transition
@@ -30,12 +31,12 @@ class Environment(abc.ABC):
     max_trial_steps: int | None = None
 
     @abc.abstractmethod
-    def sample_task(self, index: jax.Array, *, key: Key) -> PyTree:
-        """Draws the parameters of task number ``index`` (int32 scalar): all that stays fixed during an episode."""
+    def sample_task(self, index: Int[Array, ""], *, key: Key) -> PyTree:
+        """Draws the parameters of task number ``index``: all that stays fixed during an episode."""
 
     @abc.abstractmethod
-    def reset(self, task: PyTree, *, key: Key) -> tuple[PyTree, jax.Array]:
-        """Starts a trial from a fresh draw; gives the environment state and the first observation ``[O]``."""
+    def reset(self, task: PyTree, *, key: Key) -> tuple[PyTree, Float[Array, " O"]]:
+        """Starts a trial from a fresh draw; gives the environment state and the first observation."""
 
     @abc.abstractmethod
     def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
@@ -68,11 +69,11 @@ class Wrapper(Environment):
         """That of the environment within."""
         return self.inner.max_trial_steps
 
-    def sample_task(self, index: jax.Array, *, key: Key) -> PyTree:
+    def sample_task(self, index: Int[Array, ""], *, key: Key) -> PyTree:
         """Draws a task of the environment within."""
         return self.inner.sample_task(index, key=key)
 
-    def reset(self, task: PyTree, *, key: Key) -> tuple[PyTree, jax.Array]:
+    def reset(self, task: PyTree, *, key: Key) -> tuple[PyTree, Float[Array, " O"]]:
         """Resets the environment within."""
         return self.inner.reset(task, key=key)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Shaped
 
 from icrl.envs.spaces import Space
 from icrl.envs.trial import Episodes, EpisodeState
@@ -83,9 +84,9 @@ class Environments:
         return tuple(state for state, _ in started), _join([timestep for _, timestep in started])
 
     def step(
-        self, states: tuple[EpisodeState, ...], action: jax.Array, *, key: Key
+        self, states: tuple[EpisodeState, ...], action: Shaped[Array, "B ..."], *, key: Key
     ) -> tuple[tuple[EpisodeState, ...], Timestep]:
-        """Takes ``action`` ``[B, ...]`` on every row; ``key`` is ``[B]``."""
+        """Takes ``action`` on every row; ``key`` is ``[B]``."""
         stepped, first = [], 0
         for member, state in zip(self.members, states, strict=True):
             rows = slice(first, first + state.step.shape[0])

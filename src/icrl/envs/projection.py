@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from icrl.envs.environment import Environment
 from icrl.envs.spaces import Continuous, Discrete
@@ -84,8 +85,8 @@ class ProjectionSpec:
         return Projected(environment, self.observation_size, self.action_size, observation_rung, action_rung, others)
 
 
-def sample_embedding(rung: Rung, outer: int, inner: int, *, key: Key) -> jax.Array:
-    """Draws a matrix ``[outer, inner]`` that embeds ``inner`` coordinates into ``outer`` slots.
+def sample_embedding(rung: Rung, outer: int, inner: int, *, key: Key) -> Float[Array, "{outer} {inner}"]:
+    """Draws a matrix that embeds ``inner`` coordinates into ``outer`` slots.
 
     For the Gaussian rung entries have variance ``1 / inner``; every other rung has orthonormal columns and needs
     ``outer >= inner``.
@@ -108,8 +109,10 @@ class ProjectedTask(NamedTuple):
     """A task and the pair of matrices it is seen through."""
 
     inner: PyTree
-    observation_matrix: jax.Array  # M_o [O, n]
-    action_matrix: jax.Array  # M_a [m, A]
+    observation_matrix: Float[Array, "O n"]
+    """``M_o``."""
+    action_matrix: Float[Array, "m A"]
+    """``M_a``."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Projected(Environment):
         """A real numbers."""
         return Continuous(self.action_size)
 
-    def sample_task(self, index: jax.Array, *, key: Key) -> ProjectedTask:
+    def sample_task(self, index: Int[Array, ""], *, key: Key) -> ProjectedTask:
         """Draws the inner task and both matrices, independently."""
         inner_key, observation_key, action_key = jax.random.split(key, 3)
         matrices = self._matrices(self.observation_rung, self.action_rung, observation_key, action_key)
@@ -160,7 +163,7 @@ class Projected(Environment):
         observed = self.inner.observation_size
         return sample_embedding(observation_rung, self.observation_size, observed, key=observation_key), embed_action.T
 
-    def reset(self, task: ProjectedTask, *, key: Key) -> tuple[PyTree, jax.Array]:
+    def reset(self, task: ProjectedTask, *, key: Key) -> tuple[PyTree, Float[Array, " O"]]:
         """Resets the inner environment; gives ``M_o x``."""
         state, observation = self.inner.reset(task.inner, key=key)
         return state, task.observation_matrix @ observation

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Shaped
 
 from icrl.envs.environment import Environment
 from icrl.envs.spaces import Continuous, Space
@@ -19,12 +20,17 @@ from icrl.types import Key, PyTree, Timestep, select_rows, split_keys
 class EpisodeState(NamedTuple):
     """Where every row stands in its episode."""
 
-    task_index: jax.Array  # [B] int32: which of the environment's tasks the row is bound to
-    task: PyTree  # drawn parameters, leaves [B, ...]
-    environment: PyTree  # simulator state, leaves [B, ...]
-    step: jax.Array  # [B] int32: steps taken in this trial
-    trial: jax.Array  # [B] int32: trials finished in this episode
-    trial_return: jax.Array  # [B] float32
+    task_index: Int[Array, " B"]
+    """Which of the environment's tasks the row is bound to."""
+    task: PyTree
+    """Drawn parameters, leaves ``[B, ...]``."""
+    environment: PyTree
+    """Simulator state, leaves ``[B, ...]``."""
+    step: Int[Array, " B"]
+    """Steps taken in this trial."""
+    trial: Int[Array, " B"]
+    """Trials finished in this episode."""
+    trial_return: Float[Array, " B"]
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ class Episodes:
             self.environment.observation_size + self.observe_reward + 2 + self.observe_action * self.action_space.size
         )
 
-    def reset(self, task_index: jax.Array, *, key: Key) -> tuple[EpisodeState, Timestep]:
-        """Starts an episode on every row; ``task_index`` ``[B]`` binds rows to tasks for good, ``key`` is ``[B]``."""
+    def reset(self, task_index: Int[Array, " B"], *, key: Key) -> tuple[EpisodeState, Timestep]:
+        """Starts an episode on every row; ``task_index`` binds rows to tasks for good, ``key`` is ``[B]``."""
         batch = task_index.shape[0]
         task, environment, x = self._start_episode(task_index, key=key)
         zeros, false, true = jnp.zeros(batch), jnp.zeros(batch, bool), jnp.ones(batch, bool)
@@ -75,8 +81,8 @@ class Episodes:
         state = EpisodeState(task_index, task, environment, count, trial, zeros)
         return state, Timestep(observation, true, true, zeros, false, false, observation, trial, zeros)
 
-    def step(self, state: EpisodeState, action: jax.Array, *, key: Key) -> tuple[EpisodeState, Timestep]:
-        """Takes ``action`` ``[B, A]`` (discrete: ``[B]``) on every row, and resets the rows whose trial it ended.
+    def step(self, state: EpisodeState, action: Shaped[Array, "B ..."], *, key: Key) -> tuple[EpisodeState, Timestep]:
+        """Takes ``action``, a vector or (discrete) an index, on every row, and resets the rows whose trial it ended.
 
         Like ``action``, ``key`` has one entry a row, ``[B]``.
         """

@@ -1,43 +1,48 @@
-"""Loss terms and diagnostics of the policy-gradient learners. All give scalars: means over ``[T, B]``."""
+"""Loss terms and diagnostics of the policy-gradient learners. Scalars are means over all steps and rows."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 Average = Callable[[jax.Array], jax.Array]
 """Averages over the devices that hold equal shares of a batch; on one device, the identity."""
 
 
-def policy_gradient(log_prob: jax.Array, advantage: jax.Array) -> jax.Array:
+def policy_gradient(log_prob: Float[Array, "T B"], advantage: Float[Array, "T B"]) -> Float[Array, ""]:
     """``-E[A log pi(a)]``, whose gradient is the policy gradient's, negated (arXiv 1602.01783, section 4)."""
     return -jnp.mean(log_prob * advantage)
 
 
-def clipped_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip: float) -> jax.Array:
+def clipped_surrogate(log_ratio: Float[Array, "T B"], advantage: Float[Array, "T B"], clip: float) -> Float[Array, ""]:
     """PPO's clipped objective, negated (arXiv 1707.06347, equation 7)."""
     ratio = jnp.exp(log_ratio)
     clipped = jnp.clip(ratio, 1 - clip, 1 + clip)
     return -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
 
 
-def clipped_value_loss(value: jax.Array, old_value: jax.Array, target: jax.Array, clip: float) -> jax.Array:
+def clipped_value_loss(
+    value: Float[Array, "T B"], old_value: Float[Array, "T B"], target: Float[Array, "T B"], clip: float
+) -> Float[Array, ""]:
     """Half the squared error, pessimistic about moves beyond ``clip`` from the old value (PPO's reference code)."""
     moved = old_value + jnp.clip(value - old_value, -clip, clip)
     return 0.5 * jnp.mean(jnp.maximum(jnp.square(value - target), jnp.square(moved - target)))
 
 
-def approximate_kl(log_ratio: jax.Array) -> jax.Array:
+def approximate_kl(log_ratio: Float[Array, "T B"]) -> Float[Array, ""]:
     """``E[(r - 1) - log r]``: unbiased, never negative (Schulman, "Approximating KL divergence", 2020)."""
     return jnp.mean(jnp.expm1(log_ratio) - log_ratio)
 
 
-def clip_fraction(log_ratio: jax.Array, clip: float) -> jax.Array:
+def clip_fraction(log_ratio: Float[Array, "T B"], clip: float) -> Float[Array, ""]:
     """Share of samples whose ratio left ``[1 - clip, 1 + clip]``."""
     return jnp.mean(jnp.abs(jnp.expm1(log_ratio)) > clip)
 
 
-def explained_variance(value: jax.Array, target: jax.Array, average: Average = lambda x: x) -> jax.Array:
+def explained_variance(
+    value: Float[Array, "T B"], target: Float[Array, "T B"], average: Average = lambda x: x
+) -> Float[Array, ""]:
     """``1 - Var(target - value) / Var(target)``: 1 is perfect, 0 no better than a constant."""
 
     def variance(x):
@@ -46,7 +51,9 @@ def explained_variance(value: jax.Array, target: jax.Array, average: Average = l
     return 1 - variance(target - value) / jnp.maximum(variance(target), 1e-12)
 
 
-def standardize_groups(x_TB: jax.Array, num_groups: int, average: Average = lambda x: x) -> jax.Array:
+def standardize_groups(
+    x_TB: Float[Array, "T B"], num_groups: int, average: Average = lambda x: x
+) -> Float[Array, "T B"]:
     """Zero mean and unit standard deviation within each of ``num_groups`` equal blocks of rows.
 
     With a group per task, tasks whose returns vary little learn as fast as those whose returns vary much.

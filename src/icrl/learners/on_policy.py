@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int
 
 from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
@@ -65,18 +66,21 @@ class LearnerState(NamedTuple):
     params: PyTree
     optimizer: PyTree
     carry: Carry
-    key: Key  # raw uint32 key data; never used itself, only folded with ``update``
-    update: jax.Array  # [] int32
+    key: Key
+    """Raw uint32 key data; never used itself, only folded with ``update``."""
+    update: Int[Array, ""]
 
 
 class Batch(NamedTuple):
     """What an update learns from: a trajectory, the memory it starts from, and its targets."""
 
-    row: jax.Array  # [B] int32, as in `Carry`
-    trajectory: Trajectory  # [T, B, ...]
-    memory: PyTree  # [B, ...]
-    advantage: jax.Array  # [T, B]
-    target: jax.Array  # [T, B]
+    row: Int[Array, " B"]
+    """As in `Carry`."""
+    trajectory: Trajectory
+    memory: PyTree
+    """Leaves ``[B, ...]``."""
+    advantage: Float[Array, "T B"]
+    target: Float[Array, "T B"]
 
 
 @dataclass(frozen=True)

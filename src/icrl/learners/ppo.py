@@ -11,6 +11,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Int
 
 from icrl.envs.multi import Environments
 from icrl.errors import SpecError
@@ -113,8 +114,8 @@ class PPO(OnPolicy):
         return optax.chain(optax.clip_by_global_norm(spec.max_gradient_norm), optax.adam(rate, eps=1e-5))
 
 
-def draw_minibatches(row_B: jax.Array, num_minibatches: int, *, key: Key) -> jax.Array:
-    """Positions of the rows of every minibatch, ``[M, B / M]``.
+def draw_minibatches(row_B: Int[Array, " B"], num_minibatches: int, *, key: Key) -> Int[Array, "M B//M"]:
+    """Positions of the rows of each of M minibatches.
 
     Every run of M consecutive rows gives one row to each minibatch, at random. So each minibatch holds equally many
     rows of every task, and a device that holds whole runs draws its part without knowing of the others.
@@ -124,7 +125,7 @@ def draw_minibatches(row_B: jax.Array, num_minibatches: int, *, key: Key) -> jax
     return jax.vmap(jax.random.permutation)(run_key, runs).T
 
 
-def take_rows(batch: Batch, rows: jax.Array) -> Batch:
+def take_rows(batch: Batch, rows: Int[Array, " R"]) -> Batch:
     """The minibatch of some rows, for all T steps."""
     by_time = lambda tree: jax.tree.map(lambda x: x[:, rows], tree)  # noqa: E731
     by_row = lambda tree: jax.tree.map(lambda x: x[rows], tree)  # noqa: E731

@@ -2,12 +2,16 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 
 def next_values(
-    value_TB: jax.Array, last_value_B: jax.Array, episode_end_TB: jax.Array, bootstrap_TB: jax.Array
-) -> jax.Array:
-    """What each step's successor is worth, ``v_{t+1}`` ``[T, B]``.
+    value_TB: Float[Array, "T B"],
+    last_value_B: Float[Array, " B"],
+    episode_end_TB: Bool[Array, "T B"],
+    bootstrap_TB: Float[Array, "T B"],
+) -> Float[Array, "T B"]:
+    """What each step's successor is worth, ``v_{t+1}``.
 
     Inside an episode it is the value of the next step, also across trials: the agent lives on in the same context. At
     an episode's end it is ``bootstrap``: the final observation's value where the last trial was truncated, 0 where it
@@ -18,14 +22,14 @@ def next_values(
 
 
 def generalized_advantage(
-    reward_TB: jax.Array,
-    value_TB: jax.Array,
-    next_value_TB: jax.Array,
-    episode_end_TB: jax.Array,
+    reward_TB: Float[Array, "T B"],
+    value_TB: Float[Array, "T B"],
+    next_value_TB: Float[Array, "T B"],
+    episode_end_TB: Bool[Array, "T B"],
     *,
     discount: float,
     trace: float,
-) -> jax.Array:
+) -> Float[Array, "T B"]:
     """Generalised advantage estimation (arXiv 1506.02438, equation 16), for t = 0 .. T-1.
 
     ``A_t = delta_t + discount * trace * (1 - end_t) A_{t+1}`` with ``delta_t = r_t + discount * v_{t+1} - v_t`` and

@@ -4,10 +4,11 @@ Everything here runs once, in NumPy, in double precision.
 """
 
 import numpy as np
+from jaxtyping import Complex, Float
 
 
-def hippo_legs(size: int) -> np.ndarray:
-    """The HiPPO-LegS matrix ``A`` ``[N, N]`` (arXiv 2008.07669): the memory of a uniform measure over the past.
+def hippo_legs(size: int) -> Float[np.ndarray, "N N"]:
+    """The HiPPO-LegS matrix ``A`` (arXiv 2008.07669): the memory of a uniform measure over the past.
 
     ``A_nk = -sqrt(2n+1) sqrt(2k+1)`` below the diagonal, ``-(n+1)`` on it, 0 above, for n, k = 0 .. N-1.
     """
@@ -15,14 +16,14 @@ def hippo_legs(size: int) -> np.ndarray:
     return -np.tril(np.outer(root, root)) + np.diag(np.arange(size))
 
 
-def hippo_normal(size: int) -> np.ndarray:
-    """HiPPO-N ``[N, N]``: the normal part of HiPPO-LegS, ``A + p p^T`` with ``p_n = sqrt(n + 1/2)``."""
+def hippo_normal(size: int) -> Float[np.ndarray, "N N"]:
+    """HiPPO-N: the normal part of HiPPO-LegS, ``A + p p^T`` with ``p_n = sqrt(n + 1/2)``."""
     p = np.sqrt(np.arange(size) + 0.5)
     return hippo_legs(size) + np.outer(p, p)
 
 
-def hippo_eigenpairs(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues ``[N/2]`` with positive imaginary part and their eigenvectors ``[N, N/2]`` of HiPPO-N.
+def hippo_eigenpairs(size: int) -> tuple[Complex[np.ndarray, " P"], Complex[np.ndarray, "2*P P"]]:
+    """Eigenvalues with positive imaginary part and their eigenvectors, of HiPPO-N of N = 2P.
 
     HiPPO-N is ``-I/2`` plus a skew-symmetric matrix, so the eigenvectors are those of a Hermitian one, orthonormal, and
     the other half of the spectrum is the conjugate of this one.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Bool, Float
 
 from icrl.errors import SpecError
 from icrl.models.sequence import SequenceModel
@@ -40,7 +40,9 @@ class MLP(SequenceModel):
         return ()
 
     @nn.compact
-    def __call__(self, state: PyTree, x: jax.Array, reset: jax.Array) -> tuple[PyTree, jax.Array]:
+    def __call__(
+        self, state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
+    ) -> tuple[PyTree, Float[Array, "T B H"]]:
         """See `SequenceModel`."""
         del reset
         for index in range(self.spec.num_layers):

@@ -11,12 +11,13 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 from icrl.errors import SpecError
 from icrl.models.sequence import SequenceModel
 from icrl.types import PyTree, select_rows
 
-Memory = tuple[jax.Array, ...]
+Memory = tuple[Float[Array, "B H"], ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ class Recurrent(SequenceModel):
         return (one_layer,) * self.spec.num_layers
 
     @nn.compact
-    def __call__(self, state: PyTree, x: jax.Array, reset: jax.Array) -> tuple[PyTree, jax.Array]:
+    def __call__(
+        self, state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
+    ) -> tuple[PyTree, Float[Array, "T B H"]]:
         """See `SequenceModel`."""
         new_state = []
         for index, layer_state in enumerate(state):
@@ -87,11 +90,13 @@ class RecurrentLayer(nn.Module):
         """Number of gates."""
 
     @abc.abstractmethod
-    def cell(self, inputs_BG: jax.Array, recurrent_BG: jax.Array, memory: Memory) -> Memory:
+    def cell(self, inputs_BG: Float[Array, "B G"], recurrent_BG: Float[Array, "B G"], memory: Memory) -> Memory:
         """The next memory, from both halves of the gates' pre-activations."""
 
     @nn.compact
-    def __call__(self, memory, x_TBH, reset_TB):
+    def __call__(
+        self, memory: Memory, x_TBH: Float[Array, "T B D"], reset_TB: Bool[Array, "T B"]
+    ) -> tuple[Memory, Float[Array, "T B H"]]:
         """Consumes a sequence; gives the new memory and the outputs."""
         size = self.gates() * self.width
         inputs_TBG = nn.Dense(size, name="input")(x_TBH)
@@ -114,7 +119,7 @@ class GRULayer(RecurrentLayer):
         """Reset, update, candidate."""
         return 3
 
-    def cell(self, inputs_BG: jax.Array, recurrent_BG: jax.Array, memory: Memory) -> Memory:
+    def cell(self, inputs_BG: Float[Array, "B G"], recurrent_BG: Float[Array, "B G"], memory: Memory) -> Memory:
         """One step."""
         reset_x, update_x, candidate_x = jnp.split(inputs_BG, 3, axis=-1)
         reset_h, update_h, candidate_h = jnp.split(recurrent_BG, 3, axis=-1)
@@ -130,7 +135,7 @@ class LSTMLayer(RecurrentLayer):
         """Input, forget, cell, output."""
         return 4
 
-    def cell(self, inputs_BG: jax.Array, recurrent_BG: jax.Array, memory: Memory) -> Memory:
+    def cell(self, inputs_BG: Float[Array, "B G"], recurrent_BG: Float[Array, "B G"], memory: Memory) -> Memory:
         """One step."""
         i, f, g, o = jnp.split(inputs_BG + recurrent_BG, 4, axis=-1)
         c = nn.sigmoid(f + 1.0) * memory[1] + nn.sigmoid(i) * jnp.tanh(g)

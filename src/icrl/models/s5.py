@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Complex, Float
 
 from icrl.errors import SpecError
 from icrl.models.hippo import hippo_eigenpairs
@@ -81,7 +82,9 @@ class S5(SequenceModel):
         return tuple(jnp.zeros((batch, self.spec.state_size)) for _ in range(self.spec.num_layers))
 
     @nn.compact
-    def __call__(self, state: PyTree, x: jax.Array, reset: jax.Array) -> tuple[PyTree, jax.Array]:
+    def __call__(
+        self, state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
+    ) -> tuple[PyTree, Float[Array, "T B H"]]:
         """See `SequenceModel`."""
         if not self.spec.reset:
             reset = jnp.zeros_like(reset)
@@ -98,7 +101,9 @@ class S5Layer(nn.Module):
     spec: S5Spec
 
     @nn.compact
-    def __call__(self, state, x_TBH, reset_TB):
+    def __call__(
+        self, state: Float[Array, "B N"], x_TBH: Float[Array, "T B H"], reset_TB: Bool[Array, "T B"]
+    ) -> tuple[Float[Array, "B N"], Float[Array, "T B H"]]:
         """One layer of `S5`."""
         spec = self.spec
         normalise = nn.LayerNorm(name="norm") if spec.norm == "layer" else lambda x: x
@@ -128,8 +133,10 @@ class StateSpace(nn.Module):
     spec: S5Spec
 
     @nn.compact
-    def __call__(self, state_B2P, u_TBH, reset_TB):
-        """Consumes ``u`` ``[T, B, H]``; gives the last state and ``y`` ``[T, B, H]``."""
+    def __call__(
+        self, state_B2P: Float[Array, "B N"], u_TBH: Float[Array, "T B H"], reset_TB: Bool[Array, "T B"]
+    ) -> tuple[Float[Array, "B N"], Float[Array, "T B H"]]:
+        """Consumes ``u``; gives the last state and ``y``."""
         spec = self.spec
         pairs = spec.state_size // 2
         eigenvalues, vectors = _block_eigenpairs(spec.state_size, spec.num_blocks)
@@ -154,15 +161,15 @@ class StateSpace(nn.Module):
 
 
 def project_scan_project(
-    lambda_2P: jax.Array,
-    b_H2P: jax.Array,
-    c_2PH: jax.Array,
-    u_TBH: jax.Array,
-    reset_TB: jax.Array,
-    state_B2P: jax.Array,
+    lambda_2P: Float[Array, " N"],
+    b_H2P: Float[Array, "H N"],
+    c_2PH: Float[Array, "N H"],
+    u_TBH: Float[Array, "T B H"],
+    reset_TB: Bool[Array, "T B"],
+    state_B2P: Float[Array, "B N"],
     schedule: Schedule = "auto",
-) -> tuple[jax.Array, jax.Array]:
-    """The last state ``[B, 2P]`` and ``scan(u B) C`` ``[T, B, H]``.
+) -> tuple[Float[Array, "B N"], Float[Array, "T B H"]]:
+    """The last state and ``scan(u B) C``; N = 2P.
 
     The schedule ``plain`` is the paper's form throughout: the projections too are complex.
     """
@@ -174,7 +181,9 @@ def project_scan_project(
     return x_TB2P[-1], x_TB2P @ c_2PH
 
 
-def discretize(lambda_P: jax.Array, delta_P: jax.Array, method: str) -> tuple[jax.Array, jax.Array]:
+def discretize(
+    lambda_P: Complex[Array, " P"], delta_P: Float[Array, " P"], method: str
+) -> tuple[Complex[Array, " P"], Complex[Array, " P"]]:
     """Discrete eigenvalues and the factor that each row of B takes on (S5, section 3.2 and appendix).
 
     Zero-order hold: ``exp(lambda delta)``, ``(lambda_bar - 1) / lambda``; bilinear:
@@ -187,8 +196,10 @@ def discretize(lambda_P: jax.Array, delta_P: jax.Array, method: str) -> tuple[ja
     return inverse * (1 + 0.5 * delta_P * lambda_P), inverse * delta_P
 
 
-def _block_eigenpairs(state_size: int, num_blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues ``[P]`` and block-diagonal eigenvectors ``[N, P]`` of ``num_blocks`` HiPPO-N blocks."""
+def _block_eigenpairs(
+    state_size: int, num_blocks: int
+) -> tuple[Complex[np.ndarray, " P"], Complex[np.ndarray, "2*P P"]]:
+    """Eigenvalues and block-diagonal eigenvectors of ``num_blocks`` HiPPO-N blocks."""
     eigenvalues, vectors = hippo_eigenpairs(state_size // num_blocks)
     return np.tile(eigenvalues, num_blocks), np.kron(np.eye(num_blocks), vectors)
 

@@ -22,17 +22,18 @@ from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Complex, Float
 
 Schedule = Literal["auto", "sequential", "parallel", "plain"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 
-def to_halves(z: jax.Array) -> jax.Array:
-    """Complex ``[..., P]`` to real ``[..., 2P]``: real parts, then imaginary parts."""
+def to_halves(z: Complex[Array, "... P"]) -> Float[Array, "... 2*P"]:
+    """Real parts, then imaginary parts."""
     return jnp.concatenate([z.real, z.imag], axis=-1)
 
 
-def to_complex(halves: jax.Array) -> jax.Array:
+def to_complex(halves: Float[Array, "... N"]) -> Complex[Array, "... N//2"]:
     """Inverse of `to_halves`."""
     real, imag = jnp.split(halves, 2, axis=-1)
     return jax.lax.complex(real, imag)
@@ -75,8 +76,13 @@ class Pair(NamedTuple):
         return Pair(*(jnp.where(reset[..., None], 0.0, part) for part in self))
 
 
-def reference_scan(lambda_P: jax.Array, u_TBP: jax.Array, reset_TB: jax.Array, x_BP: jax.Array) -> jax.Array:
-    """The paper's operator, written plainly in complex arithmetic; gives all states ``[T, B, P]``.
+def reference_scan(
+    lambda_P: Complex[Array, " P"],
+    u_TBP: Complex[Array, "T B P"],
+    reset_TB: Bool[Array, "T B"],
+    x_BP: Complex[Array, "B P"],
+) -> Complex[Array, "T B P"]:
+    """The paper's operator, written plainly in complex arithmetic; gives all states.
 
     Elements are ``(A, b, d)``. With ``d_j = 0``: ``e_i o e_j = (A_j A_i, A_j b_i + b_j, d_i)``; with ``d_j = 1``:
     ``(A_j, b_j, d_j)``. The given state enters as a prepended element whose ``b`` it is.
@@ -101,25 +107,21 @@ def reference_scan(lambda_P: jax.Array, u_TBP: jax.Array, reset_TB: jax.Array, x
 
 
 def resettable_scan(
-    lambda_2P: jax.Array,
-    u_TB2P: jax.Array,
-    reset_TB: jax.Array,
-    x_B2P: jax.Array,
+    lambda_2P: Float[Array, " N"],
+    u_TB2P: Float[Array, "T B N"],
+    reset_TB: Bool[Array, "T B"],
+    x_B2P: Float[Array, "B N"],
     schedule: Schedule = "auto",
-) -> jax.Array:
-    """All states ``[T, B, 2P]`` of the recurrence above; complex numbers as halves of the last axis.
+) -> Float[Array, "T B N"]:
+    """All states of the recurrence above; complex numbers as halves of the last axis, N = 2P.
 
     Differentiable in everything but ``reset_TB``. Values before a reset, finite or not, do not reach beyond it; nor do
     gradients, but for those of ``plain``, which are NaN where a value was.
     """
-    match resolve(schedule, u_TB2P.shape[0]):
-        case "sequential":
-            return _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, True)
-        case "parallel":
-            return _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, False)
-        case "plain":
-            return to_halves(reference_scan(to_complex(lambda_2P), to_complex(u_TB2P), reset_TB, to_complex(x_B2P)))
-    raise ValueError(f"schedule: got {schedule!r}; expected one of {', '.join(SCHEDULES)}")
+    resolved = resolve(schedule, u_TB2P.shape[0])
+    if resolved == "plain":
+        return to_halves(reference_scan(to_complex(lambda_2P), to_complex(u_TB2P), reset_TB, to_complex(x_B2P)))
+    return _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, resolved == "sequential")
 
 
 def resolve(schedule: Schedule, num_steps: int) -> Schedule:

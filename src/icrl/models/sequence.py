@@ -8,7 +8,7 @@ or in two halves gives the same outputs; nothing, value or gradient, crosses a r
 import abc
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Bool, Float
 
 from icrl.types import PyTree
 
@@ -21,5 +21,7 @@ class SequenceModel(nn.Module):
         """The cleared memory of ``batch`` rows: leaves ``[B, ...]`` whose shapes and dtypes never change."""
 
     @abc.abstractmethod
-    def __call__(self, state: PyTree, x: jax.Array, reset: jax.Array) -> tuple[PyTree, jax.Array]:
-        """Consumes ``x`` ``[T, B, H]`` and ``reset`` ``[T, B]`` from ``state``; gives the new state and ``y``."""
+    def __call__(
+        self, state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
+    ) -> tuple[PyTree, Float[Array, "T B H"]]:
+        """Consumes ``x`` and ``reset`` from ``state``; gives the new state and ``y``."""

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
 from icrl.errors import SpecError
 from icrl.models.sequence import SequenceModel
@@ -54,10 +55,13 @@ class TransformerSpec:
 class KeyValueRing(NamedTuple):
     """The last ``W`` steps of a layer: the step at place p lies in slot p mod W. ``N`` heads of ``D`` features."""
 
-    key: jax.Array  # [B, N, W, D], turned by its place
-    value: jax.Array  # [B, N, W, D]
-    valid: jax.Array  # [B, W] bool: of the current episode
-    place: jax.Array  # [B] int32: of the next step, below PERIOD * W
+    key: Float[Array, "B N W D"]
+    """Turned by its place."""
+    value: Float[Array, "B N W D"]
+    valid: Bool[Array, "B W"]
+    """Of the current episode."""
+    place: Int[Array, " B"]
+    """Of the next step, below ``PERIOD * W``."""
 
 
 class Transformer(SequenceModel):
@@ -72,7 +76,9 @@ class Transformer(SequenceModel):
         return (empty,) * self.spec.num_layers
 
     @nn.compact
-    def __call__(self, state: PyTree, x: jax.Array, reset: jax.Array) -> tuple[PyTree, jax.Array]:
+    def __call__(
+        self, state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
+    ) -> tuple[PyTree, Float[Array, "T B H"]]:
         """See `SequenceModel`."""
         new_state = []
         for index, ring in enumerate(state):
@@ -96,7 +102,9 @@ class WindowedAttention(nn.Module):
     spec: TransformerSpec
 
     @nn.compact
-    def __call__(self, ring: KeyValueRing, x_TBH, reset_TB):
+    def __call__(
+        self, ring: KeyValueRing, x_TBH: Float[Array, "T B H"], reset_TB: Bool[Array, "T B"]
+    ) -> tuple[KeyValueRing, Float[Array, "T B H"]]:
         """Consumes a sequence; gives the new ring and the outputs."""
         num_steps, batch, width = x_TBH.shape
         qkv_TB3H = nn.Dense(3 * width, use_bias=False, name="qkv")(x_TBH)
