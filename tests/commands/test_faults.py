@@ -1,6 +1,7 @@
 """Faults of the machine while a run trains: what the user sees, what is left, and that nothing acknowledged is lost."""
 
 import os
+import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -32,6 +33,10 @@ from tests.commands.runs import (
 from tests.disks import fill, full_disk, mounted
 
 TRACKER = "icrl.commands.train.WandbTracker"
+OUT_OF_MEMORY = (
+    "icrl train: out of memory; lower num_rows, num_seeds, learner.rollout_steps or model.width "
+    "(as in `icrl train SPEC num_rows=32`), or choose a smaller --scale"
+)
 
 
 @contextmanager
@@ -213,11 +218,20 @@ def test_running_out_of_memory_names_the_sizes_to_lower(
     with fault():
         stopped = train(tmp_path / "run")
     assert (stopped.exit_code, stopped.stdout) == (1, "")
-    assert stopped.stderr.splitlines()[-1] == (
-        "icrl train: out of memory; lower num_rows, num_seeds, learner.rollout_steps or model.width "
-        "(as in `icrl train SPEC num_rows=32`), or choose a smaller --scale"
-    )
+    assert stopped.stderr.splitlines()[-1] == OUT_OF_MEMORY
     assert (manifest(tmp_path / "run")["status"], updates_saved(tmp_path / "run")[-1:]) == ("failed", saved)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux to limit another process's memory")
+def test_a_process_without_memory_for_its_batch_says_so(tmp_path: Path):
+    rows, steps = 64, 2**23  # 20 GB of observations alone
+    sizes = (f"num_rows={rows}", f"learner.rollout_steps={steps}", f"total_env_steps={2 * rows * steps}")
+    process = start_process(STAND_IN, "train", TINY, "--out", tmp_path / "run", "--wandb", "disabled", *sizes)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (12 * 2**30, 12 * 2**30))
+    stdout, stderr = process.communicate(timeout=900)
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr.splitlines()[-1] == OUT_OF_MEMORY
+    assert manifest(tmp_path / "run")["status"] == "failed"
 
 
 # ---- W&B, and the clock

@@ -1,5 +1,6 @@
 """One step of A2C, checked against its definition, and A2C on environments with known answers."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import jax
@@ -58,6 +59,20 @@ def test_an_update_is_one_step_of_adam_on_the_whole_rollout():
     # The first step of Adam is lr * g / (|g| + eps), whatever its decay rates; no gradient is clipped.
     expected = jax.tree.map(lambda p, g: p - 3e-4 * g / (np.abs(g) + 1e-8), state.params, gradients)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-6), params, expected)
+
+
+def test_an_annealed_learning_rate_reaches_zero_after_the_last_update():
+    state, batch = collected()
+    annealed = replace(LEARNER, spec=replace(SPEC, anneal_learning_rate=True), num_updates=2)
+    learn = jit(annealed.learn)
+    params, optimizer, moves = state.params, annealed.init(jax.random.PRNGKey(0)).optimizer, []
+    for _ in range(3):
+        after, optimizer, _ = learn(params, optimizer, batch, key=jax.random.key(3))
+        moves.append(max(np.max(np.abs(a - b)) for a, b in zip(*map(jax.tree.leaves, (after, params)), strict=True)))
+        params = after
+    np.testing.assert_allclose(moves[0], SPEC.learning_rate, rtol=1e-2)  # Adam's first step is the learning rate
+    assert 0 < moves[1] < moves[0]
+    assert moves[2] == 0
 
 
 def test_advantages_are_the_errors_of_the_values_they_improve():

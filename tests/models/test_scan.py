@@ -173,10 +173,17 @@ def test_pairs_are_complex_arithmetic():
 
 
 @pytest.mark.parametrize(
-    ("backend", "length", "schedule"),
-    [("cpu", 1, "sequential"), ("cpu", 1024, "sequential"), ("gpu", 1, "sequential"), ("gpu", 2, "parallel")],
+    ("backend", "num_steps", "num_states", "schedule"),
+    [
+        ("cpu", 1024, 16, "sequential"),
+        ("cpu", 1024, 15, "parallel"),
+        ("cpu", 1, 15, "sequential"),
+        ("gpu", 1, 16, "sequential"),
+        ("gpu", 2, 16, "parallel"),
+    ],
 )
-def test_auto_is_sequential_on_a_cpu_and_for_single_steps(monkeypatch, backend, length, schedule):
+def test_auto_is_sequential_on_a_cpu_and_for_single_steps(monkeypatch, backend, num_steps, num_states, schedule):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    assert resolve("auto", length) == schedule
-    assert [resolve(named, length) for named in PROPER_SCHEDULES] == PROPER_SCHEDULES
+    size = dict(num_steps=num_steps, num_states=num_states)
+    assert resolve("auto", **size) == schedule
+    assert [resolve(named, **size) for named in PROPER_SCHEDULES] == PROPER_SCHEDULES

@@ -31,6 +31,8 @@ class OnPolicySpec:
     rollout_steps: int = 256
     """Env steps per row and update; also the length of backpropagation through time."""
     learning_rate: float = 1e-3
+    anneal_learning_rate: bool = False
+    """Decay the learning rate linearly to zero over the run."""
     discount: float = 0.99
     trace: float = 0.95
     """Lambda of generalised advantage estimation, and so of the lambda-returns that values learn."""
@@ -165,6 +167,13 @@ class OnPolicy(abc.ABC):
     @abc.abstractmethod
     def _optimizer(self) -> optax.GradientTransformation:
         """What turns gradients into steps."""
+
+    def _learning_rate(self, steps_per_update: int) -> optax.ScalarOrSchedule:
+        """The learning rate of every gradient step."""
+        spec = self.spec
+        if not spec.anneal_learning_rate:
+            return spec.learning_rate
+        return optax.linear_schedule(spec.learning_rate, 0.0, self.num_updates * steps_per_update)
 
     def trial_statistics(self, batch: Batch) -> dict[str, jax.Array]:
         """Sums and counts of the returns of the trials that ended, ``[tasks, trials]``; means are taken outside."""

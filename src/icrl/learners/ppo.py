@@ -29,8 +29,6 @@ class PPOSpec(OnPolicySpec):
     num_epochs: int = 4
     num_minibatches: int = 4
     """Row groups per epoch; must divide the number of rows of a task (and of a device's share of them)."""
-    anneal_learning_rate: bool = False
-    """Decay the learning rate linearly to zero over the run."""
     clip: float = 0.2
     clip_value: bool = False
     """Also clip the value loss, by ``clip``."""
@@ -108,9 +106,7 @@ class PPO(OnPolicy):
     @property
     def _optimizer(self) -> optax.GradientTransformation:
         spec = self.spec
-        rate = spec.learning_rate
-        if spec.anneal_learning_rate:
-            rate = optax.linear_schedule(rate, 0.0, self.num_updates * spec.num_epochs * spec.num_minibatches)
+        rate = self._learning_rate(spec.num_epochs * spec.num_minibatches)
         return optax.chain(optax.clip_by_global_norm(spec.max_gradient_norm), optax.adam(rate, eps=1e-5))
 
 

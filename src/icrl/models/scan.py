@@ -27,6 +27,9 @@ from jaxtyping import Array, Bool, Complex, Float
 Schedule = Literal["auto", "sequential", "parallel", "plain"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
+FEWEST_STATES = 16
+"""Complex numbers a step from which on a CPU is faster one step after the other (``icrl benchmark --scan``)."""
+
 
 def to_halves(z: Complex[Array, "... P"]) -> Float[Array, "... 2*P"]:
     """Real parts, then imaginary parts."""
@@ -118,22 +121,22 @@ def resettable_scan(
     Differentiable in everything but ``reset_TB``. Values before a reset, finite or not, do not reach beyond it; nor do
     gradients, but for those of ``plain``, which are NaN where a value was.
     """
-    resolved = resolve(schedule, u_TB2P.shape[0])
+    resolved = resolve(schedule, num_steps=u_TB2P.shape[0], num_states=x_B2P.size // 2)
     if resolved == "plain":
         return to_halves(reference_scan(to_complex(lambda_2P), to_complex(u_TB2P), reset_TB, to_complex(x_B2P)))
     return _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, resolved == "sequential")
 
 
-def resolve(schedule: Schedule, num_steps: int) -> Schedule:
-    """What ``auto`` stands for on the default backend, for sequences of ``num_steps``.
+def resolve(schedule: Schedule, *, num_steps: int, num_states: int) -> Schedule:
+    """What ``auto`` stands for on the default backend, for ``num_steps`` of ``num_states = B * P`` complex numbers.
 
-    On a CPU the two break even at about 16 complex numbers a step, ``B * P``, fewer than any agent has; above, the
-    sequential schedule is faster at every length measured, and it compiles in a fifteenth of the time
-    (``icrl benchmark --scan``). On an accelerator the crossover is unmeasured.
+    A CPU is faster one step after the other at every length measured, unless a step is tiny; and it then compiles in a
+    fifteenth of the time. On an accelerator the crossover is unmeasured.
     """
     if schedule != "auto":
         return schedule
-    return "sequential" if num_steps == 1 or jax.default_backend() == "cpu" else "parallel"
+    one_by_one = jax.default_backend() == "cpu" and num_states >= FEWEST_STATES
+    return "sequential" if num_steps == 1 or one_by_one else "parallel"
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))

@@ -68,7 +68,7 @@ def measure_layer(shape: Shape, repetitions: int, clock: Clock = time.perf_count
     """The record of one shape: seconds by schedule, what ``auto`` picks, and its ratios pair by pair."""
     programs = layer_programs(shape, clock)
     samples = interleave(programs, repetitions, clock)
-    picked = resolve("auto", shape.num_steps)
+    picked = resolve("auto", num_steps=shape.num_steps, num_states=shape.rows * shape.pairs)
     return {
         "shape": shape._asdict(),
         "auto": picked,
