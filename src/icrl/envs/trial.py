@@ -4,8 +4,9 @@ An episode is ``trials_per_episode`` trials of one task. At a trial's end the en
 draw; at an episode's end the task is redrawn first. This module alone decides when that happens and raises the flags.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -135,14 +136,15 @@ class Episodes:
     def _start_episode(self, task_index: jax.Array, *, key: Key) -> tuple[PyTree, PyTree, jax.Array]:
         task_key, trial_key = split_keys(key)
         task = self._draw_task(task_index, key=task_key)
-        return task, *self._start_trial(task, key=trial_key)
+        return task, *self._start_trial(task, trial_key)
 
     def _draw_task(self, task_index: jax.Array, *, key: Key) -> PyTree:
         return jax.vmap(lambda index, key: self.environment.sample_task(index, key=key))(task_index, key)
 
-    @partial(jax.jit, static_argnums=0)  # traced once, though an episode's start and each step hold it
-    def _start_trial(self, task: PyTree, *, key: Key) -> tuple[PyTree, jax.Array]:
-        return jax.vmap(lambda task, key: self.environment.reset(task, key=key))(task, key)
+    @cached_property
+    def _start_trial(self) -> Callable[[PyTree, Key], tuple[PyTree, jax.Array]]:
+        """Resets the environment on every row; traced once, though an episode's start and each step hold it."""
+        return jax.jit(jax.vmap(lambda task, key: self.environment.reset(task, key=key)))
 
     def _restart(
         self,
@@ -160,7 +162,7 @@ class Episodes:
             lambda: select_rows(episode_end, self._draw_task(state.task_index, key=task_key), state.task),
             lambda: state.task,
         )
-        fresh = self._start_trial(task, key=trial_key)
+        fresh = self._start_trial(task, trial_key)
         return task, *select_rows(trial_end, fresh, (environment, x))
 
     def _observe(self, x, reward, trial_start, episode_start, action_features) -> jax.Array:
