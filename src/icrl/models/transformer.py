@@ -129,7 +129,7 @@ class WindowedAttention(nn.Module):
         place_BT = ring.place[:, None] + jnp.arange(num_steps)
         query, key = self._turn(query, place_BT), self._turn(key, place_BT)
 
-        # Numbers episodes from 0, the one under way. W past steps: legend of a slot.
+        # Episodes are numbered from 0, the one under way. Axes: T steps of this call, W slots of the ring.
         episode_BT = jnp.cumsum(reset_TB.T, axis=1)
         kept = slice(max(0, num_steps - window), None)
         row, slot = jnp.arange(batch)[:, None], place_BT[:, kept] % window
