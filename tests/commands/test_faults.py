@@ -222,6 +222,7 @@ def test_running_out_of_memory_names_the_sizes_to_lower(
     assert (manifest(tmp_path / "run")["status"], updates_saved(tmp_path / "run")[-1:]) == ("failed", saved)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux to limit another process's memory")
 def test_a_process_without_memory_for_its_batch_says_so(tmp_path: Path):
     rows, steps = 64, 2**23  # 20 GB of observations alone
