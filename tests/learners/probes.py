@@ -3,9 +3,10 @@
 A learner that fails one of them is wrong in what that one isolates.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +17,11 @@ from icrl.envs.multi import Environments
 from icrl.envs.spaces import Continuous, Discrete, Space
 from icrl.envs.trial import Episodes
 from icrl.learners import LearnerSpec
-from icrl.learners.on_policy import LearnerState, OnPolicy
+from icrl.learners.on_policy import Batch, LearnerState, OnPolicy
 from icrl.learners.ppo import PPOSpec
 from icrl.models import GRUSpec, LSTMSpec, MLPSpec, ModelSpec, S5Spec, TransformerSpec
 from icrl.policy import PolicySpec
-from icrl.types import Key, Transition
+from icrl.types import Key, PyTree, Transition
 from tests.quick import jit
 
 
@@ -167,3 +168,15 @@ def trained_on_memory(model: str) -> dict[str, np.ndarray]:
         num_updates=60,
     )
     return train(ppo)[1]
+
+
+def largest_moves(
+    learn: Callable[..., Any], params: PyTree, optimizer: PyTree, batch: Batch, times: int
+) -> list[float]:
+    """How far the parameter that moves most does so each time that the same batch is learned from."""
+    moves = []
+    for _ in range(times):
+        after, optimizer, _ = learn(params, optimizer, batch, key=jax.random.key(3))
+        moves.append(max(np.max(np.abs(a - b)) for a, b in zip(*map(jax.tree.leaves, (after, params)), strict=True)))
+        params = after
+    return moves

@@ -12,7 +12,7 @@ from icrl.learners.a2c import A2C, A2CSpec
 from icrl.learners.on_policy import Batch, LearnerState, OnPolicy
 from icrl.models import GRUSpec, MLPSpec, ModelSpec
 from tests.envs.counting import Counting
-from tests.learners.probes import MemoryProbe, learner, mean_return, train
+from tests.learners.probes import MemoryProbe, largest_moves, learner, mean_return, train
 from tests.quick import jit
 
 SPEC = A2CSpec(rollout_steps=10, discount=0.9, entropy_weight=0.01, reward_scale=0.5)
@@ -64,12 +64,8 @@ def test_an_update_is_one_step_of_adam_on_the_whole_rollout():
 def test_an_annealed_learning_rate_reaches_zero_after_the_last_update():
     state, batch = collected()
     annealed = replace(LEARNER, spec=replace(SPEC, anneal_learning_rate=True), num_updates=2)
-    learn = jit(annealed.learn)
-    params, optimizer, moves = state.params, annealed.init(jax.random.PRNGKey(0)).optimizer, []
-    for _ in range(3):
-        after, optimizer, _ = learn(params, optimizer, batch, key=jax.random.key(3))
-        moves.append(max(np.max(np.abs(a - b)) for a, b in zip(*map(jax.tree.leaves, (after, params)), strict=True)))
-        params = after
+    optimizer = jit(annealed.init)(jax.random.PRNGKey(0)).optimizer
+    moves = largest_moves(jit(annealed.learn), state.params, optimizer, batch, 3)
     np.testing.assert_allclose(moves[0], SPEC.learning_rate, rtol=1e-2)  # Adam's first step is the learning rate
     assert 0 < moves[1] < moves[0]
     assert moves[2] == 0

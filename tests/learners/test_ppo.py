@@ -18,6 +18,7 @@ from icrl.models import GRUSpec
 from icrl.policy import PolicySpec
 from icrl.types import Trajectory
 from tests.envs.counting import Counting
+from tests.learners.probes import largest_moves
 from tests.learners.test_returns import brute_force
 from tests.quick import jit
 
@@ -166,11 +167,7 @@ def test_an_epoch_visits_every_row_once():
 
 def test_an_annealed_learning_rate_reaches_zero_with_the_last_update():
     state, batch = collected()
-    params, optimizer, moves = state.params, state.optimizer, []
-    for _ in range(NUM_UPDATES + 1):
-        after, optimizer, _ = learn(params, optimizer, batch, key=jax.random.key(3))
-        moves.append(max(np.max(np.abs(a - b)) for a, b in zip(*map(jax.tree.leaves, (after, params)), strict=True)))
-        params = after
+    moves = largest_moves(learn, state.params, state.optimizer, batch, NUM_UPDATES + 1)
     np.testing.assert_allclose(moves[0], 0.01, rtol=1e-2)  # Adam's first step is the learning rate
     assert 0 < moves[1] < 0.01
     assert moves[2] == 0

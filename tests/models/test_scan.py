@@ -1,6 +1,7 @@
 """Every schedule of the resettable scan against the paper's operator: values and gradients."""
 
 from functools import partial
+from inspect import unwrap
 
 import jax
 import jax.numpy as jnp
@@ -187,3 +188,11 @@ def test_auto_is_sequential_on_a_cpu_and_for_single_steps(monkeypatch, backend, 
     size = dict(num_steps=num_steps, num_states=num_states)
     assert resolve("auto", **size) == schedule
     assert [resolve(named, **size) for named in PROPER_SCHEDULES] == PROPER_SCHEDULES
+
+
+def test_an_unknown_schedule_is_refused_by_name(monkeypatch):
+    lambda_2P, u_TB2P, x_B2P = inputs(1)
+    # Outside of tests nothing checks signatures: then the function itself has to refuse it.
+    monkeypatch.setattr("icrl.models.scan.resolve", unwrap(resolve))
+    with pytest.raises(ValueError, match="schedule: got 'serial'; expected one of auto, sequential, parallel, plain"):
+        unwrap(resettable_scan)(lambda_2P, u_TB2P, jnp.zeros((1, B), bool), x_B2P, "serial")

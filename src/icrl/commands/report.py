@@ -8,11 +8,12 @@ from typing import Any
 
 from icrl.errors import UserError
 from icrl.report.benchmark import draw_sweep
+from icrl.report.benchmark_tables import BENCHMARKS
 from icrl.report.comparison import load_comparisons
 from icrl.report.fields import read_object
 from icrl.report.grid import load_grids
 from icrl.report.illustrations import illustrate, illustrate_grid
-from icrl.report.readme import BENCHMARKS, benchmark_section, write_readme
+from icrl.report.readme import benchmark_section, write_readme
 from icrl.report.style import save
 
 SWEEP = "Bands hold the middle half of the repetitions; grey lines grow with the length and with its square."

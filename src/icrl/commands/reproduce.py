@@ -13,9 +13,10 @@ from icrl.launch.local import Capacity, run_here
 from icrl.launch.machine import Machine
 from icrl.launch.process import icrl
 from icrl.launch.runs import Run, runs_of
+from icrl.report.benchmark_tables import BENCHMARKS
 from icrl.spec.shipped import shipped_specs
 
-BENCHMARK_RECORDS = [Path("results", "benchmark", f"{name}.json") for name in ("benchmark", "throughput", "scan")]
+BENCHMARK_RECORDS = [Path("results", "benchmark", f"{name}.json") for name in BENCHMARKS]
 
 Launcher = Literal["local", "slurm"]
 

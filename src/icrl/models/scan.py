@@ -121,10 +121,14 @@ def resettable_scan(
     Differentiable in everything but ``reset_TB``. Values before a reset, finite or not, do not reach beyond it; nor do
     gradients, but for those of ``plain``, which are NaN where a value was.
     """
-    resolved = resolve(schedule, num_steps=u_TB2P.shape[0], num_states=x_B2P.size // 2)
-    if resolved == "plain":
-        return to_halves(reference_scan(to_complex(lambda_2P), to_complex(u_TB2P), reset_TB, to_complex(x_B2P)))
-    return _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, resolved == "sequential")
+    match resolve(schedule, num_steps=u_TB2P.shape[0], num_states=x_B2P.size // 2):
+        case "sequential":
+            return _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, True)
+        case "parallel":
+            return _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, False)
+        case "plain":
+            return to_halves(reference_scan(to_complex(lambda_2P), to_complex(u_TB2P), reset_TB, to_complex(x_B2P)))
+    raise ValueError(f"schedule: got {schedule!r}; expected one of {', '.join(SCHEDULES)}")
 
 
 def resolve(schedule: Schedule, *, num_steps: int, num_states: int) -> Schedule:

@@ -87,6 +87,14 @@ def throughput_tables(record: Mapping[str, Any]) -> Iterator[Table]:
     yield table
 
 
+BENCHMARKS = {
+    "benchmark": ("Time and memory by sequence length", length_tables),
+    "scan": ("S5's scan", scan_tables),
+    "throughput": ("Throughput of training", throughput_tables),
+}
+"""The records of `icrl benchmark`, by their files' names: title and tables."""
+
+
 def describe(interval: Mapping[str, float], digits: int = 2, scale: float = 1.0) -> str:
     """A median and its interval, as tables show them."""
     median, low, high = (f"{scale * interval[name]:,.{digits}f}" for name in ("median", "low", "high"))

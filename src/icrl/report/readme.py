@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from icrl.report.benchmark_tables import length_tables, scan_tables, skipped, throughput_tables
+from icrl.report.benchmark_tables import BENCHMARKS, skipped
 from icrl.report.comparison import MEMORYLESS, Comparison, label
 from icrl.report.grid import Grid, last_return, seconds_per_seed
 from icrl.report.paper import PAPER, ours_beside
@@ -31,14 +31,6 @@ seed and a task. Brackets are 95 % percentile bootstrap intervals over seeds and
 2021, arXiv 2108.13264), the references taken as exact. A model is **above the memoryless** one where its
 interval of the last trial lies wholly above the other's.
 """
-
-
-BENCHMARKS = {
-    "benchmark": ("Time and memory by sequence length", length_tables),
-    "scan": ("S5's scan", scan_tables),
-    "throughput": ("Throughput of training", throughput_tables),
-}
-"""The records of `icrl benchmark`, by their files' names."""
 
 
 def write_readme(
