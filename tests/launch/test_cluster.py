@@ -7,7 +7,7 @@ import pytest
 from icrl.errors import UserError
 from icrl.launch import cluster
 from icrl.launch.account import Account
-from icrl.launch.cluster import run_in_queue
+from icrl.launch.cluster import JOB, run_in_queue
 from icrl.launch.runs import Run
 from tests.launch.conftest import Grid
 
@@ -40,6 +40,24 @@ def test_a_job_that_dies_without_a_word_is_named(grid: Grid):
     (failure,) = launch(grid.runs()[-1:]).failures
     assert failure.what == "icrl train b.yaml --model s5 --scale cpu"
     assert "left the queue unfinished" in failure.why
+
+
+def test_while_the_queue_does_not_answer_nothing_is_queued_a_second_time(grid: Grid):
+    runs = grid.runs()
+    launch(runs[:1])
+    grid.calls()
+    with pytest.raises(UserError, match="squeue: got no answer, and 1 of these runs were queued before"):
+        launch(runs)
+    assert grid.calls() == []
+
+
+def test_the_note_of_a_job_replaces_a_link_that_leads_elsewhere(grid: Grid):
+    (run,) = grid.runs()[:1]
+    run.directory.mkdir(parents=True)
+    (run.directory / JOB).symlink_to(grid.folder / "outside")
+    launch([run])
+    assert not (grid.folder / "outside").exists()
+    assert (run.directory / JOB).read_text().isdigit()
 
 
 def test_without_slurm_s_programs_the_message_says_what_is_expected(grid: Grid, monkeypatch: pytest.MonkeyPatch):

@@ -26,6 +26,13 @@ def test_its_words_follow_those_of_the_time_before(tmp_path: Path):
     assert (tmp_path / "log").read_text() == "first\nsecond\n"
 
 
+def test_a_log_that_a_link_puts_elsewhere_is_not_written(tmp_path: Path):
+    (tmp_path / "log").symlink_to(tmp_path / "outside")
+    with pytest.raises(OSError, match="symbolic links"):
+        start([sys.executable, "-c", "print('word')"], tmp_path / "log")
+    assert not (tmp_path / "outside").exists()
+
+
 def test_one_that_does_not_end_when_asked_is_killed(tmp_path: Path):
     process = start([sys.executable, "-c", STUBBORN], tmp_path / "log")
     while not (tmp_path / "log").read_text():

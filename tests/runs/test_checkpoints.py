@@ -67,6 +67,36 @@ def names(path: Path) -> set[str]:
     return {entry.name for entry in path.iterdir()}
 
 
+# What a loss of power leaves
+
+
+def test_the_disk_holds_a_checkpoint_and_its_name_before_the_one_before_goes(tmp_path: Path, monkeypatch):
+    synced: list[Path] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, make_state())
+    synced.clear()
+    held: dict[str, set[Path]] = {}
+    rmtree, rename = shutil.rmtree, Path.rename
+
+    def renamed(path: Path, target: Path) -> Path:
+        held["renamed"] = set(synced)
+        return rename(path, target)
+
+    def removed(path: Path, *args: Any, **kwargs: Any) -> None:
+        held.setdefault("removed", set(synced))
+        rmtree(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    checkpoints.save(2, make_state())
+    checkpoints.save(3, make_state())
+    unfinished = tmp_path / "3.unfinished"
+    files = {unfinished / path.relative_to(tmp_path / "3") for path in (tmp_path / "3").rglob("*")}
+    assert {unfinished, *files} <= held["renamed"]
+    assert tmp_path in held["removed"]
+
+
 # What comes back
 
 

@@ -18,6 +18,7 @@ from icrl.launch.account import Account, reason
 from icrl.launch.job import WARNING_SECONDS, Training
 from icrl.launch.process import POLL_SECONDS, icrl
 from icrl.launch.runs import Run
+from icrl.runs.disk import write_atomically
 from icrl.runs.interruption import Interruption
 from icrl.spec.experiment import ResourcesSpec
 
@@ -46,7 +47,7 @@ def run_in_queue(runs: Sequence[Run], account: Account, cluster: str = "slurm") 
     A run that is in the queue already is waited for, not queued again.
 
     Raises:
-        UserError: submitit or Slurm is not installed, or the queue refuses the jobs.
+        UserError: submitit or Slurm is not installed, the queue refuses the jobs, or it does not say which it has.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the jobs stay in the queue.
     """
     require_submitit()
@@ -54,20 +55,27 @@ def run_in_queue(runs: Sequence[Run], account: Account, cluster: str = "slurm") 
         raise UserError("--launcher: got 'slurm', but there is no program sbatch; expected a machine that queues jobs")
     submitit: Any = import_module("submitit")
     logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns wherever Slurm keeps no accounts
-    jobs = dict(_still_queued(runs, submitit))
-    for run in jobs:
-        account.started(run, f"is in the queue as job {jobs[run].job_id}")
-    for run, job in _submit([run for run in runs if run not in jobs], submitit, cluster):
-        jobs[run] = job
-        account.started(run, f"queued as job {job.job_id}")
-    _wait(jobs, account)
+    with Interruption() as stop:  # from the start: what sbatch has taken is noted before anything else ends this
+        jobs = dict(_still_queued(runs, submitit))
+        for run in jobs:
+            account.started(run, f"is in the queue as job {jobs[run].job_id}")
+        for run, job in _submit([run for run in runs if run not in jobs], submitit, cluster):
+            jobs[run] = job
+            account.started(run, f"queued as job {job.job_id}")
+        _wait(jobs, account, stop)
 
 
 def _still_queued(runs: Sequence[Run], submitit: Any) -> Iterator[tuple[Run, Any]]:
-    queued = _queued_ids() or ()
-    for run in runs:
-        file = run.directory / JOB
-        if file.exists() and (job_id := file.read_text(encoding="utf-8")) in queued:
+    noted = {run: file.read_text(encoding="utf-8") for run in runs if (file := run.directory / JOB).exists()}
+    if not noted:
+        return
+    if (queued := _queued_ids()) is None:
+        raise UserError(
+            f"squeue: got no answer, and {len(noted)} of these runs were queued before; "
+            "expected to learn whether they still are; run the same command once `squeue --me` works"
+        )
+    for run, job_id in noted.items():
+        if job_id in queued:
             yield run, submitit.SlurmJob(folder=FOLDER.absolute(), job_id=job_id)
 
 
@@ -93,7 +101,7 @@ def _submit(runs: Sequence[Run], submitit: Any, cluster: str) -> Iterator[tuple[
             ) from error
         for run, job in zip(array, jobs, strict=True):
             run.directory.mkdir(parents=True, exist_ok=True)
-            (run.directory / JOB).write_text(job.job_id, encoding="utf-8")
+            write_atomically(run.directory / JOB, job.job_id)
             yield run, job
 
 
@@ -115,28 +123,27 @@ def _devices(resources: ResourcesSpec) -> str:
     return str(resources.gpus or resources.cpus)
 
 
-def _wait(jobs: Mapping[Run, Any], account: Account) -> None:
+def _wait(jobs: Mapping[Run, Any], account: Account, stop: Interruption) -> None:
     """Accounts for every job as it leaves the queue."""
     waiting = dict(jobs)
-    with Interruption() as stop:
-        seconds, asked = 1.0, 0.0
-        while waiting:
-            if stop.requested:
-                ids = sorted({job.job_id.partition("_")[0] for job in waiting.values()})
-                account.say(
-                    f"{len(waiting)} runs stay in the queue; the same command waits for them again, "
-                    f"`scancel {' '.join(ids)}` ends them"
-                )
-                raise KeyboardInterrupt
-            time.sleep(POLL_SECONDS)
-            if time.monotonic() - asked < seconds:
-                continue
-            asked, seconds = time.monotonic(), min(1.5 * seconds, 30.0)
-            queued = _queued_ids()
-            for run, job in list(waiting.items()):
-                if job.done() if queued is None else job.job_id not in queued:
-                    del waiting[run]
-                    account.ended(run, _outcome(run, job))
+    seconds, asked = 1.0, 0.0
+    while waiting:
+        if stop.requested:
+            ids = sorted({job.job_id.partition("_")[0] for job in waiting.values()})
+            account.say(
+                f"{len(waiting)} runs stay in the queue; the same command waits for them again, "
+                f"`scancel {' '.join(ids)}` ends them"
+            )
+            raise KeyboardInterrupt
+        time.sleep(POLL_SECONDS)
+        if time.monotonic() - asked < seconds:
+            continue
+        asked, seconds = time.monotonic(), min(1.5 * seconds, 30.0)
+        queued = _queued_ids()
+        for run, job in list(waiting.items()):
+            if job.done() if queued is None else job.job_id not in queued:
+                del waiting[run]
+                account.ended(run, _outcome(run, job))
 
 
 def _outcome(run: Run, job: Any) -> str | None:

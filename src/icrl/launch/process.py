@@ -28,9 +28,12 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | No
     """Starts a command whose words go to the end of a log file.
 
     It hears of an interruption from its launcher alone: not from the terminal, nor from a queue's warning signal.
+
+    Raises:
+        OSError: the log cannot be written, or is a symbolic link.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    with open(log, "ab", opener=_refuse_a_link) as file:
         # A process starts with its parent's blocked signals; JAX's threads rule out to set them after a fork.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SENT_BY_OTHERS)
         try:
@@ -43,6 +46,11 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | No
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _refuse_a_link(path: str, flags: int) -> int:
+    """Opens a file, but none that a link in a run of somebody else's has put elsewhere (OSError ELOOP)."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def stop(process: subprocess.Popen[bytes], patience_seconds: float) -> None:

@@ -31,7 +31,7 @@ import orbax.checkpoint as ocp
 
 from icrl.errors import MachineError, UserError
 from icrl.runs.directory import CHECKPOINTS
-from icrl.runs.disk import to_json, writing
+from icrl.runs.disk import sync, to_json, writing
 from icrl.types import PyTree
 
 logger = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ class Checkpoints:
     ) -> None:
         """Writes the checkpoint of this update, then deletes those that are not kept any longer.
 
-        A process killed at any moment leaves this checkpoint whole or not at all, and the one before until
-        this one is whole. Checkpoints of later updates, which a fallback has given up, are deleted too.
+        A process killed at any moment, or a loss of power, leaves this checkpoint whole or not at all, and the one
+        before until this one is whole. Checkpoints of later updates, which a fallback has given up, are deleted too.
 
         Args:
             update: its place in the run.
@@ -89,6 +89,7 @@ class Checkpoints:
             if folder.exists():
                 folder.rename(self.path / f"{update}.replaced")
             unfinished.rename(folder)
+            sync(self.path)
             self._discard_old(update)
             self._clear_up()
 
@@ -214,6 +215,8 @@ def _write(folder: Path, state: PyTree, description: Mapping[str, Any]) -> None:
     files = [file for file in folder.rglob("*") if file.is_file()]
     checksums = {str(file.relative_to(folder)): _checksum(file) for file in files}
     (folder / CHECKSUMS).write_text(json.dumps(checksums))
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
 
 
 def _orbax() -> ocp.Checkpointer:

@@ -52,6 +52,19 @@ def write_atomically(path: Path, text: str) -> None:
             raise
 
 
+def sync(path: Path) -> None:
+    """Waits until the disk itself holds the file, or the names in the folder, for a loss of power to leave.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def to_json(value: Any) -> Any:
     """The value as strict JSON has it: numbers that are not finite become null, NumPy's become Python's."""
     match value:
