@@ -15,7 +15,7 @@ CONSTRAINTS = -c constraints.txt
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-train: $(VENV)/installed  ## install what is missing, then teach an S5 agent to adapt in context (about 20 minutes)
+train: $(VENV)/installed  ## install what is missing, then teach an S5 agent to adapt in context (at most 20 minutes)
 	$(VENV)/bin/python -m icrl train experiments/meta_brax.yaml
 
 test: $(VENV)/installed-dev  ## install what is missing, then run the tests

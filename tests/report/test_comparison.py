@@ -9,6 +9,7 @@ import pytest
 from icrl.errors import UserError
 from icrl.report.comparison import (
     LADDER,
+    Comparison,
     load_comparisons,
     load_records,
     memoryless_of,
@@ -87,6 +88,41 @@ def test_the_memoryless_record_is_of_the_same_rung_on_the_same_tasks(results: Pa
     assert memoryless_of(parse_record(make_data("s5", "gaussian")), records) is None
     assert memoryless_of(parse_record(make_data("s5") | {"experiment": "other"}), records) is None
     assert memoryless_of(parse_record(make_data("mlp")), records) is None
+
+
+def with_easy_task(data: Data, last: float) -> Data:
+    """The same with a second held-out task, whose returns are scores: 0 in the first trial, `last` in the last."""
+    easy = data["tasks"]["reacher"] | {"returns": [[[0.0, last]] * 2] * 2}
+    references = data["references"] | {"easy": {"random": 0.0, "do_nothing": -1.0, "specialist": 1.0}}
+    return data | {"tasks": data["tasks"] | {"easy": easy}, "references": references}
+
+
+@pytest.mark.parametrize(("memoryless", "counted"), [(0.51, ["reacher"]), (0.5, ["reacher", "easy"])])
+def test_a_task_near_whose_specialist_the_memoryless_agent_comes_counts_in_no_mean(
+    tmp_path: Path, make_data: Callable[..., Data], memoryless: float, counted: list[str]
+):
+    folder = tmp_path / "results" / "records" / "probe" / "smoke"
+    folder.mkdir(parents=True)
+    (folder / "s5.json").write_text(json.dumps(with_easy_task(make_data("s5"), 1.0)))
+    (folder / "s5-gaussian.json").write_text(json.dumps(with_easy_task(make_data("s5", "gaussian"), 1.0)))
+    (folder / "mlp.json").write_text(json.dumps(with_easy_task(make_data("mlp", shift=-0.5), memoryless)))
+    [comparison] = load_comparisons(tmp_path / "results")
+    assert [list(record.counted("held_out")) for record in comparison.records] == [counted] * 3
+    assert [len(record.scores("held_out")) for record in comparison.headline] == [len(counted)] * 2
+    assert all(list(record.split("held_out")) == ["reacher", "easy"] for record in comparison.records)
+
+
+def test_one_evaluation_sets_the_same_tasks_apart(make_data: Callable[..., Data]):
+    record, memoryless = (parse_record(with_easy_task(make_data(model, shift=-0.5), 0.9)) for model in ("s5", "mlp"))
+    for comparison in (Comparison.of(record, memoryless), Comparison.of(memoryless)):
+        assert [record.apart for record in comparison.headline] == [{"easy"}] * len(comparison.headline)
+    assert not Comparison.of(record).headline[0].apart
+
+
+def test_where_no_other_task_is_left_all_count(make_data: Callable[..., Data]):
+    comparison = Comparison.of(parse_record(make_data("s5")), parse_record(make_data("mlp")))
+    assert comparison.headline[0].apart == {"pendulum", "reacher"}
+    assert list(comparison.headline[0].counted("held_out")) == ["reacher"]
 
 
 def test_a_folder_without_records_is_refused_with_what_to_do(tmp_path: Path):

@@ -36,6 +36,22 @@ def test_the_readme_holds_the_numbers_of_the_records(results: Path):
     assert "| reacher | held out | -60.0 | -40.0 | 0.0 | -20.0 → 0.0 [0.0, 0.0] |" in tasks
 
 
+def test_the_readme_names_tasks_that_ask_for_no_adaptation(results: Path):
+    for path in results.glob("records/probe/smoke/*.json"):
+        data = json.loads(path.read_text())
+        data["tasks"]["easy"] = data["tasks"]["reacher"] | {"returns": [[[-40.0, 0.0]] * 2] * 2}
+        path.write_text(json.dumps(data))
+    path = results / "references" / "probe.json"
+    data = json.loads(path.read_text())
+    data["references"]["easy"] = data["references"]["reacher"]
+    path.write_text(json.dumps(data))
+    report(results)
+    readme = (results / "README.md").read_text()
+    assert "Without `easy`: the memoryless agent" in section(readme, "Held-out tasks")
+    assert "| S5 | 0.50 [0.50, 0.50] | 1.00 [1.00, 1.00] |" in section(readme, "Held-out tasks")
+    assert "Without" not in section(readme, "Training tasks, unseen projections")
+
+
 def test_the_readme_says_how_each_number_was_made(results: Path):
     report(results)
     made = section((results / "README.md").read_text(), "How it was made")

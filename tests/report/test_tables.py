@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,18 @@ def test_each_split_ends_with_its_mean_score(make_data: Callable[..., Data]):
     first, last = (list(table.columns[i].cells) for i in (7, 8))
     assert (first[3], last[3]) == ("0.38", "0.88")  # means of 0.25 and 0.50, of 0.75 and 1.00
     assert (first[6], last[6]) == ("0.50", "1.00")
+
+
+def test_a_task_apart_is_marked_and_counts_in_no_mean(make_data: Callable[..., Data]):
+    data = make_data()
+    data["tasks"]["easy"] = data["tasks"]["reacher"] | {"returns": [[[-40.0, 0.0]] * 2] * 2}
+    data["references"]["easy"] = data["references"]["reacher"]
+    table = evaluation_table(replace(parse_record(data), apart=frozenset({"easy"})), intervals=False)
+    cells = rows(table)
+    assert "easy" not in cells
+    assert cells["easy*"][-2:] == ["0.00", "1.00"]
+    assert [list(table.columns[7].cells)[i] for i in (2, 6)] == ["0.25", "0.50"]  # of the pendulum, of the reacher
+    assert str(table.caption).endswith("\n* not in the mean: the memoryless agent comes near the specialist")
 
 
 def test_what_nobody_measured_is_a_dash(make_data: Callable[..., Data]):

@@ -173,9 +173,9 @@ def show_evaluation(run: RunDirectory, record: Mapping[str, Any], out: Path | No
     folder = out or run.path
     parsed = parse_record(record, source=str(folder / EVALUATION))
     recorded = [other for other in load_records(RESULTS) if other.experiment == parsed.experiment]
-    memoryless = memoryless_of(parsed, recorded)
-    print_evaluation(parsed, memoryless)
-    for path in illustrate(Comparison.of(parsed, memoryless), folder):
+    comparison = Comparison.of(parsed, memoryless_of(parsed, recorded))
+    print_evaluation(*comparison.headline)
+    for path in illustrate(comparison, folder):
         print(path)
 
 

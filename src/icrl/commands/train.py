@@ -128,17 +128,22 @@ class Training:
             if update >= total:
                 return
             with ExitStack() as at_the_end:
-                trackers = []
-                for seed in self.spec.seeds if self.directory else ():
-                    trackers.append(self.open_tracker(seed))
-                    at_the_end.callback(trackers[-1].finish)
+                # A login that is refused should not cost the compiling first.
+                trackers = self._open_trackers(at_the_end) if self.spec.wandb == "online" else []
                 progress.say("compiling (a later start of the same spec finds the result in the cache)")
                 state, run_chunk = self._prepared(lambda: init.lower().compile()(keys), template, state)
                 if self.directory:
                     self.directory.update_manifest(train_memory_bytes=memory_bytes(run_chunk))
-                self._train(
-                    state, update, run_chunk, trackers, progress, stop, saved_update=update if restored else None
-                )
+                saved_update = update if restored else None
+                self._train(state, update, run_chunk, trackers, at_the_end, progress, stop, saved_update)
+
+    def _open_trackers(self, at_the_end: ExitStack) -> list[Tracker]:
+        """One a seed, finished at the end; none but in the first process."""
+        trackers = []
+        for seed in self.spec.seeds if self.directory else ():
+            trackers.append(self.open_tracker(seed))
+            at_the_end.callback(trackers[-1].finish)
+        return trackers
 
     def _prepared(
         self, fresh: Callable[[], LearnerState], template: LearnerState, restored: LearnerState | None
@@ -158,6 +163,7 @@ class Training:
         update: int,
         run_chunk: Compiled,
         trackers: Sequence[Tracker],
+        at_the_end: ExitStack,
         progress: Progress,
         stop: Interruption,
         saved_update: int | None,
@@ -176,6 +182,7 @@ class Training:
                     self._save(update, state, None)
                 raise KeyboardInterrupt
             state, stacked = run_chunk(state)
+            trackers = trackers or self._open_trackers(at_the_end)  # in seconds that the first chunk takes anyway
             metrics = jax.device_get(stacked)
             self._refuse_non_finite(metrics, update)
             update += self.spec.updates_per_chunk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from icrl.report.records import Record, References, load_record, load_references
 
 MEMORYLESS = "mlp"
 """The model without memory: a score it reaches too needs no adaptation."""
+NEAR_SPECIALIST = 0.5
+"""A task on which the memoryless agent scores more, nearer the specialist than the floor, asks for no adaptation."""
 MODEL_LABELS = {
     "s5": "S5",
     "s5_no_reset": "S5 without reset",
@@ -43,7 +45,7 @@ class Comparison:
     @classmethod
     def of(cls, record: Record, memoryless: Record | None = None) -> Comparison:
         """One evaluation, beside what `memoryless_of` found."""
-        records = (record, memoryless) if memoryless else (record,)
+        records = tuple(_set_apart([record, memoryless] if memoryless else [record]))
         return cls(record.experiment, record.scale, headline=records, records=records)
 
     @property
@@ -125,8 +127,8 @@ def load_comparisons(results: Path) -> list[Comparison]:
 def _compare(records: list[Record], references: list[References]) -> Comparison:
     records = sorted(records, key=lambda r: (rung_order(r.rung), model_order(r.model), r.source))
     _check_comparable(records)
-    named = [record for record in records if Path(record.source).stem == record.model] or records
-    headline = [record for record in named if record.rung == named[-1].rung]
+    records = _set_apart(records, judged=_headline(records))
+    headline = _headline(records)
     return Comparison(
         experiment=headline[0].experiment,
         scale=headline[0].scale,
@@ -135,6 +137,23 @@ def _compare(records: list[Record], references: list[References]) -> Comparison:
         references=_references_of(headline[0], references),
         metrics={record.model: lines for record in headline if (lines := read_metrics(record))},
     )
+
+
+def _headline(records: Sequence[Record]) -> list[Record]:
+    named = [record for record in records if Path(record.source).stem == record.model] or records
+    return [record for record in named if record.rung == named[-1].rung]
+
+
+def _set_apart(records: Sequence[Record], judged: Sequence[Record] | None = None) -> list[Record]:
+    """The records, with the tasks apart on which the memoryless one of those judged comes near the specialist."""
+    apart = frozenset(
+        name
+        for record in judged or records
+        if record.model == MEMORYLESS
+        for name, task in record.tasks.items()
+        if task.scores is not None and task.scores[:, :, record.last_trial].mean() > NEAR_SPECIALIST
+    )
+    return [replace(record, apart=apart & record.tasks.keys()) for record in records]
 
 
 def _check_comparable(records: list[Record]) -> None:

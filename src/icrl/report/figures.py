@@ -36,7 +36,7 @@ def adaptation_curves(records: Sequence[Record]) -> Figure:
                 marker=marker,
                 label=label(record.model),
             )
-        axes.set_title(f"{records[0].split_title(split)} (mean of {len(records[0].split(split))})")
+        axes.set_title(f"{records[0].split_title(split)} (mean of {len(records[0].counted(split))})")
         axes.set_xlabel("trial of the episode")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _mark_horizon(axes, records, start=0.5, trial_length=1)

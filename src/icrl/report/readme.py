@@ -10,14 +10,14 @@ from typing import Any
 from rich.table import Table
 
 from icrl.report.benchmark_tables import BENCHMARKS, skipped
-from icrl.report.comparison import MEMORYLESS, Comparison, label
+from icrl.report.comparison import MEMORYLESS, NEAR_SPECIALIST, Comparison, label
 from icrl.report.grid import Grid, last_return, seconds_per_seed
 from icrl.report.paper import PAPER, ours_beside
 from icrl.report.records import Record
 from icrl.report.statistics import Interval, bootstrap, format_number, interquartile_mean
 from icrl.report.tables import DASH, SPLIT_WORDS, format_known, return_digits
 
-INTRODUCTION = """\
+INTRODUCTION = f"""\
 # Results
 
 Made by `icrl report` from the records under `records/` and `references/`: change those, not this file.
@@ -29,7 +29,8 @@ knew. Nothing is learned by gradient steps during an evaluation: what rises with
 Scores are means over tasks, seeds and episodes; the **IQM** is the interquartile mean over all pairs of a
 seed and a task. Brackets are 95 % percentile bootstrap intervals over seeds and episodes (Agarwal et al.
 2021, arXiv 2108.13264), the references taken as exact. A model is **above the memoryless** one where its
-interval of the last trial lies wholly above the other's.
+interval of the last trial lies wholly above the other's. A task on which the memoryless agent itself scores
+above {NEAR_SPECIALIST} in its last trial asks for no adaptation: it counts in no mean, and the tables say so.
 """
 
 
@@ -154,7 +155,12 @@ def _score_table(records: Sequence[Record], split: str) -> str:
         first_trial, last_trial = ends[record.model]
         intervals = (last_trial, iqm) if single else (first_trial, last_trial, gain, iqm)
         rows.append([label(record.model), *(interval.format() for interval in intervals), above])
-    return markdown_table(["model", *headings, "above memoryless"], rows)
+    return markdown_table(["model", *headings, "above memoryless"], rows) + _tasks_apart(records[0], split)
+
+
+def _tasks_apart(record: Record, split: str) -> str:
+    apart = [f"`{name}`" for name in record.split(split) if name not in record.counted(split)]
+    return f"\nWithout {', '.join(apart)}: the memoryless agent comes near the specialist there.\n" if apart else ""
 
 
 def _beside_the_paper(experiment: str, records: Sequence[Record]) -> str:

@@ -103,6 +103,8 @@ class Record:
     machine: Mapping[str, Any] = field(default_factory=dict)
     point: str = ""
     """The point of the experiment's grid, "" off it."""
+    apart: frozenset[str] = frozenset()
+    """Tasks that count in no mean, since they ask for no adaptation."""
 
     @property
     def last_trial(self) -> int:
@@ -133,9 +135,14 @@ class Record:
         """The tasks of one split, by name."""
         return {name: task for name, task in self.tasks.items() if task.split == split}
 
+    def counted(self, split: str) -> dict[str, TaskResult]:
+        """The tasks of a split that its mean is over: all but those apart, or all if there are no others."""
+        tasks = self.split(split)
+        return {name: task for name, task in tasks.items() if name not in self.apart} or tasks
+
     def scores(self, split: str) -> list[np.ndarray]:
-        """Normalised scores per task of a split, [seed, episode, trial]; returns, unless `is_normalised`."""
-        tasks = self.split(split).values()
+        """Normalised scores per counted task of a split, [seed, episode, trial]; returns, unless `is_normalised`."""
+        tasks = self.counted(split).values()
         scores = [task.scores for task in tasks if task.scores is not None]
         return scores if self.is_normalised else [task.returns for task in tasks]
 
