@@ -1,13 +1,15 @@
 """`icrl benchmark` on the tiny spec: its records, tables and figure, and what it refuses."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from icrl.commands import benchmark_scan, benchmark_throughput
 from icrl.commands.benchmark_lengths import LONGEST, LONGEST_ON_CPU, SHORTEST, parse_lengths
-from icrl.commands.benchmark_throughput import variants
+from icrl.commands.benchmark_throughput import measure_training, variants
 from icrl.errors import UserError
 from icrl.spec.experiment import load_experiment
 from icrl.timing.state_space import Shape
@@ -57,8 +59,21 @@ def test_throughput_is_timed_part_by_part_and_by_size(two_tasks: Path, monkeypat
         )
     assert training["limits"]["share_of_product_rate"] > 0
     assert [(record["axis"], record["value"]) for record in training["scaling"]] == [("rows", 4), ("tasks", 1)]
+    chunk = training["training"]
+    assert (chunk["devices"], chunk["env_steps"]) == (1, 2 * training["env_steps_per_update"])
+    assert chunk["env_steps_per_second"] == pytest.approx(chunk["env_steps"] / chunk["seconds"]["median"])
     assert set(result["physics"]["env_steps_per_second"]) == {"bound", "switch"}
     assert "env steps/s" in done.stdout
+    assert "with --devices 1" in done.stdout
+
+
+def test_a_learner_of_one_step_and_actions_that_are_choices_are_timed_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(benchmark_throughput, "variants", lambda experiment: ())
+    experiment = load_experiment("memory_length", scale="smoke", model="lstm")
+    rates = {"product_flops_per_second": 1e9, "copy_bytes_per_second": 1e9}
+    training = measure_training(experiment, rates, Console(quiet=True), time.perf_counter)
+    assert training["limits"]["gradient_steps"] == 1
+    assert all(part["env_steps_per_second"] > 0 for part in training["parts"].values())
 
 
 def test_the_scan_and_an_update_are_timed_against_the_plain_form(monkeypatch: pytest.MonkeyPatch):

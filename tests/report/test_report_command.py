@@ -94,6 +94,13 @@ def test_the_same_records_give_the_same_readme(results: Path):
     assert (results / "README.md").read_text() == first
 
 
+def test_a_record_of_files_that_no_commit_holds_says_so(results: Path):
+    path = results / "records" / "probe" / "smoke" / "s5.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"git_commit": "0123456789abcdef-dirty"}))
+    report(results)
+    assert "| 012345678-dirty |" in section((results / "README.md").read_text(), "How it was made")
+
+
 def test_without_references_returns_are_compared(results: Path):
     (results / "references" / "probe.json").unlink()
     report(results)
@@ -123,7 +130,8 @@ def test_the_benchmarks_that_were_recorded_have_sections_of_their_own(results: P
     ):
         record = json.loads((RECORDED / f"{name}.json").read_text())
         text = readme.split(f"## {title}\n")[1].split("\n## ")[0]
-        assert f"Made at {record['git_commit'][:9]} by `{record['command']}`." in text
+        assert f"Made at {record['git_commit'][:9]}" in text
+        assert f" by `{record['command']}`. Machine:" in text
     scan = json.loads((RECORDED / "scan.json").read_text())["layers"][0]
     ratio = "{median:.2f} [{low:.2f}, {high:.2f}]".format(**scan["plain_to_auto"])
     assert f"|  | plain / auto | {ratio} |" in readme

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from icrl.timing import programs
 from icrl.timing.programs import Interval, Program, interleave, ratios, scaling_exponent
 
 
@@ -20,6 +21,19 @@ def test_programs_take_turns_and_the_first_round_is_not_counted():
     samples = interleave({"a": program("a", 1.0), "b": program("b", 2.0)}, 2, clock=lambda: now[0])
     assert calls == ["a", "b"] * 3
     assert samples == {"a": [1.0, 1.0], "b": [2.0, 2.0]}
+
+
+def test_a_quick_program_is_called_until_the_clock_can_tell(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(programs, "LEAST_SECONDS", 1.0)
+    calls, now = [0], [0.0]
+
+    def quick():
+        calls[0] += 1
+        now[0] += 0.5 if calls[0] == 1 else 0.25  # in powers of two, which sums keep; a first call takes longer
+
+    samples = interleave({"quick": quick}, 3, clock=lambda: now[0])
+    assert samples == {"quick": [0.25] * 3}
+    assert calls[0] == 2 + 3 * 4
 
 
 def test_ratios_pair_rounds_so_that_drift_cancels():

@@ -51,8 +51,16 @@ def test_every_model_is_timed_in_every_use_by_the_clock_given():
         ([measured(4, gradient=1.0), measured(8, gradient=2.0)], "gradient would take 4 s at 16 steps"),
         ([measured(4, gradient=0.5), measured(8, gradient=2.0)], "gradient would take 8 s at 16 steps"),
         ([{"length": 8, "skipped": "act would need 9.0 GB at 8 steps"}], "act would need 9.0 GB at 8 steps"),
+        (
+            [measured(4, act=1e-3), {"length": 8, "skipped": "act would need 9.0 GB at 8 steps"}],
+            "act would need 9.0 GB at 8 steps",
+        ),
+        (
+            [measured(2, act=0.125), measured(4, act=0.5), {"length": 8, "skipped": "act would take 2 s at 8 steps"}],
+            "act would take 8 s at 16 steps",
+        ),
     ],
-    ids=["one_length_known", "linear_so_far", "quadratic_so_far", "skipped_before"],
+    ids=["one_length_known", "linear_so_far", "quadratic_so_far", "too_large", "too_large_later", "too_slow_before"],
 )
 def test_what_would_take_too_long_is_skipped_with_its_estimate(previous: list, estimate: str):
     [record] = measure_length(

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import jax.numpy as jnp
 from rich.console import Console
 
 from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, show_tables, write_record
-from icrl.errors import SpecError, UserError
-from icrl.learners.on_policy import LearnerState
-from icrl.learners.ppo import PPO, take_rows
+from icrl.commands.devices import choose_mesh, count_cores_as_devices
+from icrl.errors import SpecError
+from icrl.learners.devices import SharedLearner
+from icrl.learners.on_policy import LearnerState, OnPolicy
+from icrl.learners.ppo import take_rows
 from icrl.report.benchmark_tables import throughput_tables
 from icrl.report.fields import read_object
 from icrl.spec.experiment import ExperimentSpec, load_experiment
@@ -40,8 +43,8 @@ def benchmark_throughput(
 
     Raises:
         SpecError: the spec, or a model named, is wrong.
-        UserError: the spec's learner is not PPO.
     """
+    count_cores_as_devices()
     clock = time.perf_counter
     spec = spec or DEFAULT_SPEC
     experiments = load_models(spec, models, scale) if models else {"": load_experiment(spec, scale=scale)}
@@ -64,8 +67,8 @@ def benchmark_throughput(
     print(path)
 
 
-def parts(learner: PPO, clock: Clock) -> dict[str, Program]:
-    """The programs of one update: physics alone, acting (which holds it), learning, and the update as trained with."""
+def parts(learner: OnPolicy, clock: Clock) -> dict[str, Program]:
+    """The programs of one update on one device: physics alone, acting (which holds it), learning, the whole of it."""
     state: LearnerState = jax.jit(learner.init)(jax.random.PRNGKey(0))
     key = jax.random.PRNGKey(1)
     act = Program.of(
@@ -87,12 +90,20 @@ def parts(learner: PPO, clock: Clock) -> dict[str, Program]:
     }
 
 
+def chunk(experiment: ExperimentSpec, clock: Clock) -> Program:
+    """What `icrl train` runs at once: a chunk of updates, its rows shared by all devices that can share them."""
+    learner = SharedLearner(experiment.build(), choose_mesh(experiment, None))
+    keys = jnp.stack([jax.random.PRNGKey(seed) for seed in experiment.seeds])
+    state = jax.jit(learner.init, out_shardings=learner.sharding)(keys)
+    return Program.of(partial(learner.updates, experiment.updates_per_chunk), state, clock=clock)
+
+
 def measure_training(
     experiment: ExperimentSpec, rates: Mapping[str, float], console: Console, clock: Clock
 ) -> dict[str, Any]:
     """One model's record: speeds, shares of an update's time, limits, the same by family, and scaling in size."""
     console.print(f"{experiment.name}, {experiment.model_name}: compiling and timing the parts of an update")
-    learner = _ppo(experiment)
+    learner = experiment.build()
     programs = parts(learner, clock)
     speeds = _speeds(experiment, programs, clock)
     seconds = {name: part["seconds"]["median"] for name, part in speeds["parts"].items()}
@@ -105,7 +116,7 @@ def measure_training(
     for family in learner.environments.members if len(learner.environments.members) > 1 else ():
         console.print(f"the same with {', '.join(family.tasks)} alone")
         alone = _with_tasks(experiment, family.tasks)
-        families[", ".join(family.tasks)] = _speeds(alone, parts(_ppo(alone), clock), clock)
+        families[", ".join(family.tasks)] = _speeds(alone, parts(alone.build(), clock), clock)
     return {
         "experiment": experiment.name,
         "model": experiment.model_name,
@@ -113,16 +124,23 @@ def measure_training(
         **speeds,
         "shares": shares,
         "limits": _limits(learner, programs, seconds["learn"], rates, clock),
+        "training": _speed_of_training(experiment, clock),
         "families": families,
         "scaling": measure_scaling(experiment, programs["update"], console, clock),
     }
 
 
-def _ppo(experiment: ExperimentSpec) -> PPO:
-    learner = experiment.build()
-    if not isinstance(learner, PPO):
-        raise UserError(f"--throughput: got a spec with learner.kind {experiment.learner.kind}; expected ppo")
-    return learner
+def _speed_of_training(experiment: ExperimentSpec, clock: Clock) -> dict[str, Any]:
+    program = chunk(experiment, clock)
+    seconds = Interval.of(interleave({"chunk": program}, REPETITIONS, clock)["chunk"])
+    env_steps = experiment.updates_per_chunk * experiment.env_steps_per_update * experiment.num_seeds
+    return {
+        "devices": choose_mesh(experiment, None).size,
+        "seconds": seconds._asdict(),
+        "env_steps": env_steps,
+        "env_steps_per_second": env_steps / seconds.median,
+        "compile_seconds": program.compile_seconds,
+    }
 
 
 def measure_scaling(
@@ -183,12 +201,12 @@ def _fitting_rows(experiment: ExperimentSpec, num_tasks: int, wanted: int) -> in
     return max(1, wanted // share) * share
 
 
-def _physics(learner: PPO) -> Callable[[PyTree, Key], PyTree]:
-    """Steps the environments for a rollout with actions of zero."""
+def _physics(learner: OnPolicy) -> Callable[[PyTree, Key], PyTree]:
+    """Steps the environments for a rollout with actions that do nothing."""
     environments = learner.environments
 
     def run(states: PyTree, key: Key) -> PyTree:
-        action = jnp.zeros((environments.num_rows, environments.action_space.size))
+        action = environments.action_space.zeros(environments.num_rows)
 
         def step(states: PyTree, key: Key) -> tuple[PyTree, jax.Array]:
             states, timestep = environments.step(states, action, key=jax.random.split(key, environments.num_rows))
@@ -218,18 +236,18 @@ def _speeds(experiment: ExperimentSpec, programs: Mapping[str, Program], clock: 
 
 
 def _limits(
-    learner: PPO, programs: Mapping[str, Program], learn_seconds: float, rates: Mapping[str, float], clock: Clock
+    learner: OnPolicy, programs: Mapping[str, Program], learn_seconds: float, rates: Mapping[str, float], clock: Clock
 ) -> dict[str, float]:
-    """Work of learning by XLA's count, times the gradient steps, beside the machine's rates.
+    """Work of an update's gradient steps by XLA's count, beside the machine's rates.
 
-    XLA counts a loop's body once, so the elementwise work inside a sequential scan is missing: a lower bound.
+    XLA counts a loop's body once, so the elementwise work inside a sequential scan is missing. It counts what every
+    operation reads and writes, though caches hold much of it: above 1 as a share of the rate of copies says they do.
     """
-    num_minibatches = learner.spec.num_minibatches
     params, _, batch, _ = programs["learn"].arguments
-    rows = jnp.arange(learner.environments.num_rows // num_minibatches)
+    rows = jnp.arange(learner.environments.num_rows // learner.spec.row_groups)
     minibatch = jax.jit(take_rows)(batch, rows)
     step = Program.of(jax.grad(learner.loss, has_aux=True), params, minibatch, clock=clock)
-    num_steps = learner.spec.num_epochs * num_minibatches
+    num_steps = learner.spec.gradient_steps
     flops, bytes_moved = num_steps * step.flops, num_steps * step.bytes_accessed
     return {
         "gradient_steps": num_steps,

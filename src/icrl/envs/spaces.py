@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
+
 
 @dataclass(frozen=True)
 class Continuous:
@@ -9,12 +12,20 @@ class Continuous:
 
     size: int
 
+    def zeros(self, *batch: int) -> jax.Array:
+        """The action that does nothing, ``[*batch, size]``."""
+        return jnp.zeros((*batch, self.size))
+
 
 @dataclass(frozen=True)
 class Discrete:
     """Integers 0 .. ``size`` - 1."""
 
     size: int
+
+    def zeros(self, *batch: int) -> jax.Array:
+        """Choice 0, ``[*batch]``."""
+        return jnp.zeros(batch, jnp.int32)
 
 
 Space = Continuous | Discrete

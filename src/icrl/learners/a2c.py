@@ -72,4 +72,4 @@ class A2C(OnPolicy):
 
     @property
     def _optimizer(self) -> optax.GradientTransformation:
-        return optax.adam(self._learning_rate(steps_per_update=1))
+        return optax.adam(self._learning_rate)

@@ -48,6 +48,11 @@ class OnPolicySpec:
         """Parts of equal size into which a learner divides the rows of every task."""
         return 1
 
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps of one update."""
+        return 1
+
     def __post_init__(self) -> None:
         if self.rollout_steps < 1:
             raise SpecError.of("rollout_steps", got=self.rollout_steps, expected="at least 1")
@@ -168,12 +173,13 @@ class OnPolicy(abc.ABC):
     def _optimizer(self) -> optax.GradientTransformation:
         """What turns gradients into steps."""
 
-    def _learning_rate(self, steps_per_update: int) -> optax.ScalarOrSchedule:
+    @property
+    def _learning_rate(self) -> optax.ScalarOrSchedule:
         """The learning rate of every gradient step."""
         spec = self.spec
         if not spec.anneal_learning_rate:
             return spec.learning_rate
-        return optax.linear_schedule(spec.learning_rate, 0.0, self.num_updates * steps_per_update)
+        return optax.linear_schedule(spec.learning_rate, 0.0, self.num_updates * spec.gradient_steps)
 
     def trial_statistics(self, batch: Batch) -> dict[str, jax.Array]:
         """Sums and counts of the returns of the trials that ended, ``[tasks, trials]``; means are taken outside."""

@@ -39,6 +39,11 @@ class PPOSpec(OnPolicySpec):
         """The minibatches."""
         return self.num_minibatches
 
+    @property
+    def gradient_steps(self) -> int:
+        """One a minibatch and epoch."""
+        return self.num_epochs * self.num_minibatches
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("num_epochs", "num_minibatches"):
@@ -105,9 +110,8 @@ class PPO(OnPolicy):
 
     @property
     def _optimizer(self) -> optax.GradientTransformation:
-        spec = self.spec
-        rate = self._learning_rate(spec.num_epochs * spec.num_minibatches)
-        return optax.chain(optax.clip_by_global_norm(spec.max_gradient_norm), optax.adam(rate, eps=1e-5))
+        clip = optax.clip_by_global_norm(self.spec.max_gradient_norm)
+        return optax.chain(clip, optax.adam(self._learning_rate, eps=1e-5))
 
 
 def draw_minibatches(row_B: Int[Array, " B"], num_minibatches: int, *, key: Key) -> Int[Array, "M B//M"]:

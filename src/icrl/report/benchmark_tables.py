@@ -114,13 +114,17 @@ def _speed_table(training: Mapping[str, Any]) -> Table:
             f"{of['update']['compile_seconds']:.1f}",
         )
     split = ", ".join(f"{name} {share:.0%}" for name, share in training["shares"].items())
-    table.caption = f"an update's time: {split}"
+    table.caption = f"one device; an update's time: {split}"
+    if "training" in training:
+        whole = training["training"]
+        speed = f"{whole['env_steps_per_second']:,.0f} env steps/s"
+        table.caption += f"\na chunk of updates, as `icrl train` runs it with --devices {whole['devices']}: {speed}"
     return table
 
 
 def _limit_table(training: Mapping[str, Any], rates: Mapping[str, float]) -> Table:
     limits = training["limits"]
-    table = Table(f"{training['model']}, learning", "one update", "the machine at best", "share of it")
+    table = Table(f"{training['model']}, gradient steps", "of one update", "the machine at best", "share of it")
     for what, unit, count, rate in (
         ("floating-point operations", "product_flops_per_second", "flops", "share_of_product_rate"),
         ("bytes read and written", "copy_bytes_per_second", "bytes", "share_of_copy_rate"),

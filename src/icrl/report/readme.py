@@ -119,7 +119,7 @@ def benchmark_section(name: str, record: Mapping[str, Any], figures: Mapping[Pat
             *_figures(figures, folder),
             *(_from_terminal(table) for table in tables_of(record)),
             *(f"{line}\n" for line in skipped(record)),
-            f"Made at {record['git_commit'][:9]} by `{record['command']}`. Machine: {machine}.\n",
+            f"Made at {_short(record['git_commit'])} by `{record['command']}`. Machine: {machine}.\n",
         ]
     )
 
@@ -229,6 +229,14 @@ def _task_table(records: Sequence[Record]) -> str:
     return markdown_table(["task", "split", "random", "do nothing", "specialist", *models], rows)
 
 
+def _short(git_commit: str | None) -> str:
+    """A commit's first nine digits, and whether files differed from it."""
+    if git_commit is None:
+        return DASH
+    digits, _, dirty = git_commit.partition("-")
+    return "-".join(filter(None, (digits[:9], dirty)))
+
+
 def _provenance_table(records: Sequence[Record]) -> str:
     headings = [
         "model",
@@ -257,7 +265,7 @@ def _provenance_row(record: Record) -> list[str]:
         format_known(record.train_env_steps_per_second, 0),
         str(record.num_episodes),
         format_known(record.seconds, 1),
-        (record.git_commit or DASH)[:9],
+        _short(record.git_commit),
         f"`{record.command}`",
     ]
 

@@ -109,7 +109,7 @@ def _start(environment: Environment) -> Callable[[Key], tuple[PyTree, PyTree]]:
 
 def _step(environment: Environment) -> Callable[[PyTree, PyTree, Key], tuple[PyTree, jax.Array]]:
     def step(task: PyTree, state: PyTree, key: Key) -> tuple[PyTree, jax.Array]:
-        state, transition = environment.step(task, state, jnp.zeros(environment.action_space.size), key=key)
+        state, transition = environment.step(task, state, environment.action_space.zeros(), key=key)
         return state, transition.reward
 
     return step

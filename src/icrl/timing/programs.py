@@ -1,5 +1,6 @@
 """Compiled programs, what they need, and how long they take."""
 
+import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,18 +73,37 @@ class Program:
         return float((self.compiled.cost_analysis() or {}).get("bytes accessed", 0.0))
 
 
+LEAST_SECONDS = 0.02
+"""A sample takes so long at least; what is quicker is called again and again."""
+
+
 def interleave(
     programs: Mapping[K, Callable[[], Any]], repetitions: int, clock: Clock = time.perf_counter
 ) -> dict[K, list[float]]:
-    """Seconds of every program, ``repetitions`` each, taken in rounds of one each after a round that warms up."""
+    """Seconds of every program, ``repetitions`` each, taken in rounds of one each after a round that warms up.
+
+    A sample is the mean of as many calls in a row as take `LEAST_SECONDS`: one, for all but the quickest programs.
+    """
+    calls = {name: _calls_of(program, clock) for name, program in programs.items()}
     samples: dict[K, list[float]] = {name: [] for name in programs}
-    for repetition in range(-1, repetitions):
+    for _ in range(repetitions):
         for name, program in programs.items():
             started = clock()
-            program()
-            if repetition >= 0:
-                samples[name].append(clock() - started)
+            for _ in range(calls[name]):
+                program()
+            samples[name].append((clock() - started) / calls[name])
     return samples
+
+
+def _calls_of(program: Callable[[], Any], clock: Clock) -> int:
+    """Warms a program up; gives how many calls take `LEAST_SECONDS`."""
+    seconds = 0.0
+    for _ in range(2):  # the first call may wake what later ones find ready
+        started = clock()
+        program()
+        if (seconds := clock() - started) >= LEAST_SECONDS:
+            return 1
+    return math.ceil(LEAST_SECONDS / max(seconds, 1e-6))
 
 
 def ratios(samples: Sequence[float], reference: Sequence[float]) -> Interval:

@@ -19,7 +19,7 @@ UpdateOf = Callable[[ModelSpec, int], Program]
 
 
 def sequence_programs(spec: ModelSpec, length: int, rows: int, clock: Clock) -> Iterator[tuple[str, Program]]:
-    """A model's uses: one acting step from a carried state, a forward pass over ``length`` steps, and its gradient.
+    """A model's uses, from a carried state: one acting step, a forward pass over ``length`` steps, and its gradient.
 
     Inputs are normal draws; each step of each row starts an episode with probability 1/64. A transformer's window is
     as long as the sequence.
@@ -33,6 +33,8 @@ def sequence_programs(spec: ModelSpec, length: int, rows: int, clock: Clock) -> 
 
     def forward(params, state, x, reset) -> Any:
         return model.apply(params, state, x, reset)
+
+    state, _ = jax.jit(forward)(params, state, x_TBH[:1], reset_TB[:1])
 
     def gradient(params, state, x, reset):
         return jax.grad(lambda params: jnp.mean(jnp.square(forward(params, state, x, reset)[1])))(params)
@@ -107,15 +109,17 @@ def _too_slow(before: Sequence[Mapping[str, Any]], length: int, max_seconds: flo
     """Why a model is not measured at this length; None if it is."""
     if not before:
         return None
-    last = before[-1]
-    if "skipped" in last:
-        return last["skipped"]
+    known = [record for record in before if "programs" in record]
+    too_large = before[-1].get("skipped")
+    if not known:
+        return too_large
+    last = known[-1]
     estimates = {}
     for use, measured in last["programs"].items():
         seconds, power = measured["seconds"]["median"], 2.0
-        if len(before) > 1:
-            growth = math.log(seconds / before[-2]["programs"][use]["seconds"]["median"])
-            power = max(0.0, growth / math.log(last["length"] / before[-2]["length"]))
+        if len(known) > 1:
+            growth = math.log(seconds / known[-2]["programs"][use]["seconds"]["median"])
+            power = max(0.0, growth / math.log(last["length"] / known[-2]["length"]))
         estimates[use] = seconds * (length / last["length"]) ** power
     use, estimate = max(estimates.items(), key=lambda item: item[1])
-    return f"{use} would take {estimate:.0f} s at {length:,} steps" if estimate > max_seconds else None
+    return f"{use} would take {estimate:.0f} s at {length:,} steps" if estimate > max_seconds else too_large
