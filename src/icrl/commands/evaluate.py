@@ -32,6 +32,10 @@ from icrl.spec.parse import apply_overrides, parse
 from icrl.spec.shipped import existing_path
 
 RESULTS = Path("results")
+
+RUN_ONCE = {"xla_backend_optimization_level": 1, "xla_llvm_disable_expensive_passes": True}
+"""XLA's options for a program whose compiling takes a CPU far longer than its run: a third less of the one, the same
+other, equal numbers (docs/decisions.md)."""
 Tasks = Literal["train", "held_out", "all"]
 
 
@@ -120,7 +124,10 @@ def evaluate_run(
     if not isinstance(env_steps, int):
         raise UserError(f"{checkpoint}: got env_steps {show(env_steps)}; expected a checkpoint made by `icrl train`")
     environments = spec.environment.build(names, len(names) * episodes, trials_per_episode=trials)
-    play = jax.jit(partial(measure, training.policy, environments, sample=spec.evaluation.sample_actions))
+    play = jax.jit(
+        partial(measure, training.policy, environments, sample=spec.evaluation.sample_actions),
+        compiler_options=RUN_ONCE if jax.default_backend() == "cpu" else None,
+    )
     key = jax.random.PRNGKey(spec.evaluation.seed)
 
     def played(seed_index: int, actor: str) -> Adaptation:
