@@ -58,6 +58,12 @@ def test_every_shipped_experiment_builds_at_every_scale_with_every_model(name: s
     assert value.shape == rows.shape
 
 
+@pytest.mark.parametrize("name", ["meta_brax", "meta_cartpole", "meta_dm_control", "popgym"])
+def test_eight_devices_share_the_rows_of_paper_scale(name: str):
+    spec = load_experiment(name, scale="paper")
+    assert spec.rows_per_task % (8 * spec.learner.row_groups) == 0
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_experiment_has_the_three_scales_and_says_what_it_claims(name: str):
     assert set(read_yaml(SHIPPED[name])["scales"]) == {"smoke", "cpu", "paper"}
