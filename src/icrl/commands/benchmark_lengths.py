@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, show_tables, write_record
 from icrl.errors import UserError
+from icrl.learners.on_policy import LearnerState, OnPolicy
 from icrl.models import ModelSpec
 from icrl.report.benchmark import draw_sweep
 from icrl.report.benchmark_tables import length_tables, skipped
@@ -97,10 +99,12 @@ def _idle_update(experiment: ExperimentSpec, rows: int, clock: Clock) -> UpdateO
     """Makes the whole learner update of the experiment, in an environment that costs nothing."""
     environments = idle_environments(rows)
 
-    def update_of(model: ModelSpec, length: int) -> Program:
+    def learner(model: ModelSpec, length: int) -> OnPolicy:
         learner_spec = replace(experiment.learner, rollout_steps=length)
-        policy = experiment.policy.build(model, environments.action_space)
-        learner = learner_spec.build(policy, environments, num_updates=1)
-        return Program.of(learner.update, jax.jit(learner.init)(jax.random.PRNGKey(0)), clock=clock)
+        return learner_spec.build(experiment.policy.build(model, environments.action_space), environments, 1)
 
-    return update_of
+    @cache
+    def fresh(model: ModelSpec) -> LearnerState:
+        return jax.jit(learner(model, 1).init)(jax.random.PRNGKey(0))
+
+    return lambda model, length: Program.of(learner(model, length).update, fresh(model), clock=clock)

@@ -118,8 +118,8 @@ def resettable_scan(
 ) -> Float[Array, "T B N"]:
     """All states of the recurrence above; complex numbers as halves of the last axis, N = 2P.
 
-    Differentiable in everything but ``reset_TB``. Values before a reset, finite or not, do not reach beyond it; nor do
-    gradients, but for those of ``plain``, which are NaN where a value was.
+    Differentiable in everything but ``reset_TB``. Values before a reset, finite or not, do not reach beyond it. Nor do
+    gradients, but for that of ``lambda_2P``, a sum over all steps, and those of ``plain``: NaN where a value was.
     """
     match resolve(schedule, num_steps=u_TB2P.shape[0], num_states=x_B2P.size // 2):
         case "sequential":

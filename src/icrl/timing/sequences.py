@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from icrl.models import ModelSpec, TransformerSpec
 from icrl.timing.matching import num_parameters
 from icrl.timing.programs import Clock, Interval, Program, interleave, ratios, scaling_exponent
 from icrl.timing.spec import BenchmarkSpec
+from icrl.types import PyTree
 
 Record = dict[str, Any]
 UpdateOf = Callable[[ModelSpec, int], Program]
@@ -24,24 +26,30 @@ def sequence_programs(spec: ModelSpec, length: int, rows: int, clock: Clock) -> 
     Inputs are normal draws; each step of each row starts an episode with probability 1/64. A transformer's window is
     as long as the sequence.
     """
-    model = spec.build()
-    x_key, reset_key, params_key = jax.random.split(jax.random.PRNGKey(0), 3)
+    model, params = spec.build(), _fresh_params(replace(spec, window=1) if isinstance(spec, TransformerSpec) else spec)
+    x_key, reset_key = jax.random.split(jax.random.PRNGKey(0))
     x_TBH = jax.random.normal(x_key, (length, rows, spec.width))
     reset_TB = jax.random.bernoulli(reset_key, 1 / 64, (length, rows))
-    state = model.initial_state(rows)
-    params = jax.jit(model.init)(params_key, state, x_TBH[:1], reset_TB[:1])
 
     def forward(params, state, x, reset) -> Any:
         return model.apply(params, state, x, reset)
 
-    state, _ = jax.jit(forward)(params, state, x_TBH[:1], reset_TB[:1])
-
     def gradient(params, state, x, reset):
         return jax.grad(lambda params: jnp.mean(jnp.square(forward(params, state, x, reset)[1])))(params)
 
-    yield "act", Program.of(forward, params, state, x_TBH[:1], reset_TB[:1], clock=clock)
+    act = Program.of(forward, params, model.initial_state(rows), x_TBH[:1], reset_TB[:1], clock=clock)
+    state, _ = act()
+    yield "act", replace(act, arguments=(params, state, x_TBH[:1], reset_TB[:1]))
     yield "forward", Program.of(forward, params, state, x_TBH, reset_TB, clock=clock)
     yield "gradient", Program.of(gradient, params, state, x_TBH, reset_TB, clock=clock)
+
+
+@cache
+def _fresh_params(spec: ModelSpec) -> PyTree:
+    """A model's parameters, for every length; a transformer's do not depend on its window."""
+    model = spec.build()
+    x, reset = jnp.zeros((1, 1, spec.width)), jnp.zeros((1, 1), bool)
+    return jax.jit(model.init)(jax.random.PRNGKey(0), model.initial_state(1), x, reset)
 
 
 def measure_length(
