@@ -203,5 +203,5 @@ def test_one_evaluation_is_illustrated_alone_or_beside_the_memoryless(tmp_path: 
     s5, mlp = comparison.headline
     assert len(illustrate(Comparison.of(s5), tmp_path / "alone")) == 3
     beside = Comparison.of(s5, mlp)
-    assert [record.model for record in beside.headline] == ["s5", "mlp"]
+    assert beside.headline == (s5, mlp)
     assert not beside.has_ladder

@@ -90,14 +90,6 @@ def parts(learner: OnPolicy, clock: Clock) -> dict[str, Program]:
     }
 
 
-def chunk(experiment: ExperimentSpec, clock: Clock) -> Program:
-    """What `icrl train` runs at once: a chunk of updates, its rows shared by all devices that can share them."""
-    learner = SharedLearner(experiment.build(), choose_mesh(experiment, None))
-    keys = jnp.stack([jax.random.PRNGKey(seed) for seed in experiment.seeds])
-    state = jax.jit(learner.init, out_shardings=learner.sharding)(keys)
-    return Program.of(partial(learner.updates, experiment.updates_per_chunk), state, clock=clock)
-
-
 def measure_training(
     experiment: ExperimentSpec, rates: Mapping[str, float], console: Console, clock: Clock
 ) -> dict[str, Any]:
@@ -131,16 +123,14 @@ def measure_training(
 
 
 def _speed_of_training(experiment: ExperimentSpec, clock: Clock) -> dict[str, Any]:
-    program = chunk(experiment, clock)
-    seconds = Interval.of(interleave({"chunk": program}, REPETITIONS, clock)["chunk"])
+    """What `icrl train` runs at once: a chunk of updates, its rows shared by all devices that can share them."""
+    learner = SharedLearner(experiment.build(), choose_mesh(experiment, None))
+    keys = jnp.stack([jax.random.PRNGKey(seed) for seed in experiment.seeds])
+    state = jax.jit(learner.init, out_shardings=learner.sharding)(keys)
+    program = Program.of(partial(learner.updates, experiment.updates_per_chunk), state, clock=clock)
     env_steps = experiment.updates_per_chunk * experiment.env_steps_per_update * experiment.num_seeds
-    return {
-        "devices": choose_mesh(experiment, None).size,
-        "seconds": seconds._asdict(),
-        "env_steps": env_steps,
-        "env_steps_per_second": env_steps / seconds.median,
-        "compile_seconds": program.compile_seconds,
-    }
+    [samples] = interleave({"chunk": program}, REPETITIONS, clock).values()
+    return {"devices": learner.mesh.size, "env_steps": env_steps, **_speed(program, samples, env_steps)}
 
 
 def measure_scaling(
@@ -159,15 +149,9 @@ def measure_scaling(
             programs[len(records)] = Program.of(learner.update, state, clock=clock)
         records.append({"axis": axis, "value": value, "env_steps": variant.env_steps_per_update})
     samples = interleave(programs, REPETITIONS, clock)
-    for index, record in enumerate(records):
-        interval = Interval.of(samples[index])
-        record |= {
-            "seconds": interval._asdict(),
-            "env_steps_per_second": record["env_steps"] / interval.median,
-            "compile_seconds": programs[index].compile_seconds,
-            "memory_bytes": programs[index].memory_bytes,
-        }
-    return records
+    return [
+        record | _speed(programs[index], samples[index], record["env_steps"]) for index, record in enumerate(records)
+    ]
 
 
 def variants(experiment: ExperimentSpec) -> Iterator[tuple[str, int, ExperimentSpec]]:
@@ -223,15 +207,17 @@ def _speeds(experiment: ExperimentSpec, programs: Mapping[str, Program], clock: 
     return {
         "rows": experiment.num_rows,
         "env_steps_per_update": env_steps,
-        "parts": {
-            name: {
-                "seconds": Interval.of(samples[name])._asdict(),
-                "env_steps_per_second": env_steps / Interval.of(samples[name]).median,
-                "compile_seconds": program.compile_seconds,
-                "memory_bytes": program.memory_bytes,
-            }
-            for name, program in programs.items()
-        },
+        "parts": {name: _speed(program, samples[name], env_steps) for name, program in programs.items()},
+    }
+
+
+def _speed(program: Program, samples: Sequence[float], env_steps: int) -> dict[str, Any]:
+    seconds = Interval.of(samples)
+    return {
+        "seconds": seconds._asdict(),
+        "env_steps_per_second": env_steps / seconds.median,
+        "compile_seconds": program.compile_seconds,
+        "memory_bytes": program.memory_bytes,
     }
 
 

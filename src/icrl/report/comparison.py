@@ -45,7 +45,8 @@ class Comparison:
     @classmethod
     def of(cls, record: Record, memoryless: Record | None = None) -> Comparison:
         """One evaluation, beside what `memoryless_of` found."""
-        records = tuple(_set_apart([record, memoryless] if memoryless else [record]))
+        records = [record, memoryless] if memoryless else [record]
+        records = tuple(_set_apart(records, judged=records))
         return cls(record.experiment, record.scale, headline=records, records=records)
 
     @property
@@ -144,16 +145,16 @@ def _headline(records: Sequence[Record]) -> list[Record]:
     return [record for record in named if record.rung == named[-1].rung]
 
 
-def _set_apart(records: Sequence[Record], judged: Sequence[Record] | None = None) -> list[Record]:
+def _set_apart(records: Sequence[Record], judged: Sequence[Record]) -> list[Record]:
     """The records, with the tasks apart on which the memoryless one of those judged comes near the specialist."""
     apart = frozenset(
         name
-        for record in judged or records
+        for record in judged
         if record.model == MEMORYLESS
         for name, task in record.tasks.items()
         if task.scores is not None and task.scores[:, :, record.last_trial].mean() > NEAR_SPECIALIST
     )
-    return [replace(record, apart=apart & record.tasks.keys()) for record in records]
+    return [replace(record, apart=apart) for record in records] if apart else list(records)
 
 
 def _check_comparable(records: list[Record]) -> None:

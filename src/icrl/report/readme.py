@@ -159,7 +159,7 @@ def _score_table(records: Sequence[Record], split: str) -> str:
 
 
 def _tasks_apart(record: Record, split: str) -> str:
-    apart = [f"`{name}`" for name in record.split(split) if name not in record.counted(split)]
+    apart = [f"`{name}`" for name in record.uncounted(split)]
     return f"\nWithout {', '.join(apart)}: the memoryless agent comes near the specialist there.\n" if apart else ""
 
 

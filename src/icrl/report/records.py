@@ -140,6 +140,10 @@ class Record:
         tasks = self.split(split)
         return {name: task for name, task in tasks.items() if name not in self.apart} or tasks
 
+    def uncounted(self, split: str) -> list[str]:
+        """Names of the tasks of a split that its mean leaves out."""
+        return [name for name in self.split(split) if name not in self.counted(split)]
+
     def scores(self, split: str) -> list[np.ndarray]:
         """Normalised scores per counted task of a split, [seed, episode, trial]; returns, unless `is_normalised`."""
         tasks = self.counted(split).values()

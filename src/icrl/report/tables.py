@@ -57,9 +57,8 @@ def evaluation_table(record: Record, memoryless: Record | None = None, *, interv
     for split in record.splits:
         table.add_row(f"{SPLIT_WORDS[split]} tasks", style="bold")
         for name in record.split(split):
-            table.add_row(
-                name + ("*" if name in record.apart else ""), *_task_cells(record, name, memoryless, intervals)
-            )
+            mark = "*" if name in record.uncounted(split) else ""
+            table.add_row(name + mark, *_task_cells(record, name, memoryless, intervals))
         mean = _ends(record, bootstrap(record.scores(split)), 2, intervals)
         cells = [*[""] * 6, *mean] if record.is_normalised else mean
         table.add_row("mean", *cells, style="bold", end_section=True)
@@ -105,11 +104,12 @@ def _caption(record: Record, intervals: bool) -> str:
     brackets = "[95 % interval], " if intervals else ""
     score = "0 = better of random and do nothing, 1 = specialist"
     missing = "needs every task's references: icrl evaluate SPEC --references"
+    uncounted = any(record.uncounted(split) for split in record.splits)
     return (
         f"first, last: trials 1 and {record.last_trial + 1} of an episode; "
         f"{brackets}{seeds}, {episodes} per task\n"
         f"score: {score if record.is_normalised else missing}"
-        + ("\n* not in the mean: the memoryless agent comes near the specialist" if record.apart else "")
+        + ("\n* not in the mean: the memoryless agent comes near the specialist" if uncounted else "")
     )
 
 
