@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
@@ -138,6 +139,18 @@ def test_a_model_has_one_colour_in_every_figure(comparison: Comparison):
         [found] = [line for line in figure.axes[0].get_lines() if line.get_label() == "S5"]
         assert to_hex(found.get_color()).upper() == MODEL_STYLES["s5"][0]
         assert legend(figure)[0] == "S5"
+
+
+def test_a_narrow_figure_holds_its_whole_legend(make_data: Callable[..., Data]):
+    data = make_data() | {"trials_per_episode": 1}
+    del data["tasks"]["reacher"]
+    models = ("s5", "s5_no_reset", "gru", "lstm", "mlp")
+    figure = figures.adaptation_curves([parse_record(data | {"model": model}) for model in models])
+    FigureCanvasAgg(figure).draw()
+    [found] = figure.legends
+    assert len(figure.axes) == 1 and len(found.get_texts()) > len(models)
+    extent = found.get_window_extent()
+    assert figure.bbox.x0 <= extent.x0 and extent.x1 <= figure.bbox.x1
 
 
 def test_unknown_models_take_colours_that_no_other_has():

@@ -52,6 +52,11 @@ def test_a_task_apart_is_marked_and_counts_in_no_mean(make_data: Callable[..., D
     assert str(table.caption).endswith("\n* not in the mean: the memoryless agent comes near the specialist")
 
 
+def test_where_every_task_of_a_split_is_apart_none_is_marked(make_data: Callable[..., Data]):
+    table = evaluation_table(replace(parse_record(make_data()), apart=frozenset({"pendulum", "reacher"})))
+    assert "*" not in "".join(rows(table)) + str(table.caption)
+
+
 def test_what_nobody_measured_is_a_dash(make_data: Callable[..., Data]):
     table = evaluation_table(parse_record(make_data(references=False)), intervals=False)
     assert rows(table)["pendulum"] == ["15.0", "25.0", "9.0", "5.0", "–", "–", "–", "–"]

@@ -75,15 +75,18 @@ def model_styles(models: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def add_legend(figure: Figure, models: Iterable[str]) -> None:
-    """One legend for all panels, below them: the models, then the rest, each once."""
+    """One legend for all panels, below them: the models, then the rest, each once, in as many columns as fit."""
     entries: dict[str, Any] = {}
     for axes in figure.axes:
         handles, names = axes.get_legend_handles_labels()
         entries |= dict(zip(names, handles, strict=True))
     first = [label(model) for model in sorted(set(models), key=model_order)]
     ordered = {name: entries[name] for name in [*first, *entries] if name in entries}
-    if ordered:
-        figure.legend(ordered.values(), ordered.keys(), loc="outside lower center", ncols=min(4, len(ordered)))
+    for columns in range(min(4, len(ordered)), 0, -1):
+        legend = figure.legend(ordered.values(), ordered.keys(), loc="outside lower center", ncols=columns)
+        if legend.get_window_extent().width <= figure.bbox.width or columns == 1:
+            return
+        legend.remove()
 
 
 def save(figure: Figure, path: Path) -> Path:
