@@ -107,7 +107,8 @@ def train(
     scale: Scale = None,
     point: Point = None,
     devices: Annotated[
-        str | None, typer.Option(metavar="N|all", help="Devices that share the rows; CPU cores count.  [default: all]")
+        str | None,
+        typer.Option(metavar="N|all", help="Devices that share seeds and rows; CPU cores count.  [default: all]"),
     ] = None,
     coordinator: Annotated[
         str | None,

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from icrl.cli import app
 from icrl.runs.checkpoints import Checkpoints
-from icrl.runs.directory import CHECKPOINTS, METRICS
+from icrl.runs.directory import CHECKPOINTS, EVALUATION, METRICS
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -59,6 +59,11 @@ def numbers(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if key != "seconds"} for line in metrics(run)]
 
 
+def evaluated(run: Path) -> dict[str, Any]:
+    """What evaluation.json says of each task: every return of every episode, every reward by step."""
+    return json.loads((run / EVALUATION).read_text())["tasks"]
+
+
 def manifest(run: Path) -> dict[str, Any]:
     """The run's manifest."""
     return json.loads((run / "manifest.json").read_text())
@@ -76,6 +81,11 @@ def newest_state(run: Path) -> tuple[int, dict[str, bytes]]:
     assert restored is not None
     update, state = restored
     return update, {name: np.asarray(array).tobytes() for name, array in state.items()}
+
+
+def outcome(run: Path) -> tuple[Any, ...]:
+    """All numbers that a finished run leaves: its metrics, its newest state, its evaluation."""
+    return numbers(run), newest_state(run), evaluated(run)
 
 
 def _shape(described: str) -> jax.ShapeDtypeStruct:

@@ -1,4 +1,4 @@
-"""Which devices share a run's rows."""
+"""Which devices share a run's seeds and rows."""
 
 from types import SimpleNamespace
 
@@ -10,9 +10,9 @@ from icrl.spec.experiment import ExperimentSpec, load_experiment
 from tests.commands.runs import TINY
 
 
-def spec(num_rows: int = 16) -> ExperimentSpec:
+def spec(num_rows: int = 16, num_seeds: int = 1) -> ExperimentSpec:
     """One task in two minibatches."""
-    return load_experiment(str(TINY), overrides=[f"num_rows={num_rows}"])
+    return load_experiment(str(TINY), overrides=[f"num_rows={num_rows}"], num_seeds=num_seeds)
 
 
 def devices(*of_each: int) -> list[SimpleNamespace]:
@@ -21,9 +21,9 @@ def devices(*of_each: int) -> list[SimpleNamespace]:
     return found[::-1]
 
 
-def chosen(*of_each: int, requested: str | None = None, num_rows: int = 16) -> list[int]:
+def chosen(*of_each: int, requested: str | None = None, num_rows: int = 16, num_seeds: int = 1) -> list[int]:
     """The processes that the chosen devices belong to."""
-    return [device.process_index for device in shared_equally(spec(num_rows), requested, devices(*of_each))]
+    return [device.process_index for device in shared_equally(spec(num_rows, num_seeds), requested, devices(*of_each))]
 
 
 @pytest.mark.parametrize("requested", [None, "all"])
@@ -31,6 +31,13 @@ def test_as_many_devices_as_can_share_the_rows_are_taken_of_every_process(reques
     assert chosen(3, requested=requested) == [0, 0]
     assert chosen(4, 4, requested=requested) == [0, 0, 0, 0, 1, 1, 1, 1]
     assert chosen(3, 3, requested=requested) == [0, 0, 1, 1]
+
+
+def test_seeds_are_shared_too():
+    assert chosen(3, num_seeds=3) == [0, 0, 0]
+    assert chosen(6, num_seeds=3) == [0] * 6  # two devices a seed
+    assert chosen(5, num_seeds=3) == [0] * 4  # two rows of each seed a device
+    assert chosen(1, 1, 1, num_seeds=3) == [0, 1, 2]
 
 
 def test_a_number_of_devices_is_that_of_each_process():
@@ -52,3 +59,8 @@ def test_rows_that_cannot_be_shared_equally_are_refused(of_each: tuple[int, ...]
         chosen(*of_each, requested=requested)
     assert str(caught.value).startswith(complaint)
     assert caught.value.exit_code == 2
+
+
+def test_a_refusal_names_the_seeds():
+    with pytest.raises(UserError, match="expected all or one of 1, 3: there are 5, and 3 seeds of 2 rows a task in 2"):
+        chosen(5, requested="5", num_rows=2, num_seeds=3)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Finished
-from tests.commands.runs import ROOT, STAND_IN, TINY, manifest, newest_state, numbers, start_process
+from tests.commands.runs import ROOT, STAND_IN, TINY, manifest, outcome, start_process
 
 NUM_KILLS = 30
 KEY = "0123456789abcdef" * 2 + "icrltest"
@@ -45,13 +45,13 @@ def test_a_run_killed_at_30_random_moments_is_the_uninterrupted_one(finished: Fi
             continue
         assert process.returncode == 0, stderr
         ends += 1
-        assert (numbers(run), newest_state(run)) == (numbers(finished.path), newest_state(finished.path))
+        assert outcome(run) == outcome(finished.path)
         shutil.rmtree(run)
     process = start_process(STAND_IN, "train", TINY, "--out", run, "--wandb", "disabled")
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 0, stderr
     assert manifest(run)["status"] == "done"
-    assert (numbers(run), newest_state(run)) == (numbers(finished.path), newest_state(finished.path))
+    assert outcome(run) == outcome(finished.path)
 
 
 def without_network() -> list[str]:
@@ -87,7 +87,7 @@ def test_a_run_needs_no_network_and_leaves_no_key_anywhere(finished: Finished, t
     )
     assert done.returncode == 0, done.stderr
     assert "W&B failed" not in done.stderr and list(run.glob("wandb/offline-run-*/*.wandb"))
-    assert (numbers(run), newest_state(run)) == (numbers(finished.path), newest_state(finished.path))
+    assert outcome(run) == outcome(finished.path)
     written = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert len(written) > 20
     assert [file for file in written if KEY.encode() in file.read_bytes()] == []

@@ -3,6 +3,9 @@
 import shutil
 import signal
 import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +20,8 @@ from tests.commands.runs import (
     TINY,
     icrl,
     manifest,
-    newest_state,
     numbers,
+    outcome,
     start_process,
     train,
     updates_saved,
@@ -35,8 +38,11 @@ class Ended:
     stderr: str
 
 
-def train_in_two_processes(run: Path, *arguments: str, signals: dict[int, str] | None = None) -> list[Ended]:
-    """Trains the tiny spec; ``signals`` says of a process what it is to send itself and when."""
+@contextmanager
+def two_processes(
+    run: Path, *arguments: object, signals: dict[int, str] | None = None, heartbeat_seconds: int = HEARTBEAT_SECONDS
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """Train the tiny spec; ``signals`` says of a process what it is to send itself and when."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -45,18 +51,28 @@ def train_in_two_processes(run: Path, *arguments: str, signals: dict[int, str] |
             STAND_IN,
             *("train", TINY, "--out", run, "--wandb", "disabled", *arguments),
             *("--coordinator", f"127.0.0.1:{port}", "--num-processes", 2, "--process-id", process_id),
-            *("--heartbeat-seconds", HEARTBEAT_SECONDS),
+            *("--heartbeat-seconds", heartbeat_seconds),
             JAX_NUM_CPU_DEVICES="1",
             SIGNAL=(signals or {}).get(process_id, ""),
         )
         for process_id in range(2)
     ]
     try:
-        outputs = [process.communicate(timeout=300) for process in processes]
+        yield processes
     finally:
         for process in processes:
             process.kill()
-    return [Ended(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+            process.communicate()
+
+
+def end_of(process: subprocess.Popen[str]) -> Ended:
+    stdout, stderr = process.communicate(timeout=300)
+    return Ended(process.returncode, stdout, stderr)
+
+
+def train_in_two_processes(run: Path, *arguments: object, signals: dict[int, str] | None = None) -> list[Ended]:
+    with two_processes(run, *arguments, signals=signals) as processes:
+        return [end_of(process) for process in processes]
 
 
 def test_two_processes_stop_and_resume_together_and_do_what_one_with_two_devices_does(
@@ -74,8 +90,7 @@ def test_two_processes_stop_and_resume_together_and_do_what_one_with_two_devices
     assert (first.exit_code, second.exit_code) == (0, 0), first.stderr + second.stderr
     assert "devices      2 x cpu in 2 processes\n" in first.stderr
     assert "resuming     from update 6 of 16\n" in first.stderr
-    assert numbers(run) == numbers(finished.path)
-    assert newest_state(run) == newest_state(finished.path)
+    assert outcome(run) == outcome(finished.path)
     assert (manifest(run)["status"], manifest(run)["num_resumes"]) == ("done", 1)
     # The second keeps and shows nothing.
     assert second.stdout == "" and "env steps" not in second.stderr
@@ -105,6 +120,24 @@ def test_when_a_process_is_killed_the_other_ends_with_a_message_and_the_run_resu
         assert train(tmp_path / "with one device", "--devices", 1).exit_code == 0
         for line, expected in zip(numbers(tmp_path / "with one device"), numbers(finished.path), strict=True):
             np.testing.assert_allclose(list(line.values()), list(expected.values()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_process_that_falls_silent_is_given_up_when_its_heartbeats_stop(silent: int, tmp_path: Path):
+    signals = {silent: f"3 {signal.SIGSTOP:d}"}
+    with two_processes(tmp_path / "run", SELDOM, signals=signals, heartbeat_seconds=10) as processes:
+        survivor = end_of(processes[1 - silent])
+        assert processes[silent].poll() is None
+    assert (survivor.exit_code, survivor.stdout) == (1, "")
+    assert any(line.endswith(LOST) for line in survivor.stderr.splitlines())
+
+
+def test_two_processes_with_a_seed_each_do_what_one_device_does_with_both(tmp_path: Path):
+    arguments = ("--num-seeds", 2, "total_env_steps=128")
+    first, second = train_in_two_processes(tmp_path / "two", *arguments)
+    assert (first.exit_code, second.exit_code) == (0, 0), first.stderr + second.stderr
+    assert train(tmp_path / "one", *arguments, "--devices", 1).exit_code == 0
+    assert outcome(tmp_path / "two") == outcome(tmp_path / "one")
 
 
 @pytest.mark.parametrize(

@@ -37,14 +37,24 @@ def test_specialists_learn_what_chance_and_rest_do_not_earn_and_scores_are_made_
     assert "score: needs every task's references" not in evaluated.stdout
 
 
-def test_a_specialist_that_learned_nothing_is_no_reference(monkeypatch: pytest.MonkeyPatch):
+def test_a_specialist_that_learned_nothing_is_no_reference_and_costs_no_other(monkeypatch: pytest.MonkeyPatch):
+    nothing = {"specialist": 2.0, "random": 1.0, "do_nothing": 2.0}
+    lines = {"cartpole_centre": nothing, "cartpole_side": {**nothing, "specialist": 3.0}}
+    monkeypatch.setattr(references, "_references_of", lambda spec: iter(lines.items()))
+    done = icrl("evaluate", TINY, "--references")
+    assert (done.exit_code, done.stdout) == (1, f"{PATH}\n")
+    assert done.stderr.splitlines()[-1] == (
+        "icrl evaluate: no reference for cartpole_centre: the specialist learned nothing; train it longer, or leave "
+        "the task out"
+    )
+    assert json.loads(PATH.read_text())["references"] == {"cartpole_side": lines["cartpole_side"]}
+
+
+def test_where_no_specialist_learned_nothing_is_written(monkeypatch: pytest.MonkeyPatch):
     lines = {"specialist": 2.0, "random": 1.0, "do_nothing": 2.0}
     monkeypatch.setattr(references, "_references_of", lambda spec: iter([("cartpole_centre", lines)]))
     done = icrl("evaluate", TINY, "--references")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1] == (
-        "icrl evaluate: cartpole_centre: its specialist learned nothing; train it longer, or leave the task out"
-    )
     assert not PATH.exists()
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -11,11 +12,22 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import yaml
 
 from icrl.errors import UserError
+from icrl.launch import process
 from icrl.launch.account import Account
 from icrl.launch.cluster import JOB, run_in_queue
-from icrl.launch.runs import Run
+from icrl.launch.runs import Run, runs_of
+from tests.commands.runs import (
+    ROOT,
+    STAND_IN,
+    TINY,
+    manifest,
+    outcome,
+    start_process,
+    updates_saved,
+)
 from tests.launch.conftest import Grid
 from tests.launch.slurm import CannotStart, running_slurm
 
@@ -37,20 +49,26 @@ def a_queue(configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CONF", str(configuration))
 
 
-def when_it_runs(run: Run, do: Callable[[str], object]) -> threading.Thread:
-    """Does something to a run's job, by its id, once that waits in the middle of its work."""
+def once(condition: Callable[[], object], do: Callable[[], object]) -> threading.Thread:
+    """Does something as soon as a condition holds, within two minutes."""
 
     def watch() -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            if (run.directory / JOB).exists() and run.log.exists() and run.log.read_text():
-                do((run.directory / JOB).read_text())
+            if condition():
+                do()
                 return
             time.sleep(0.1)
 
     thread = threading.Thread(target=watch)
     thread.start()
     return thread
+
+
+def when_it_runs(run: Run, do: Callable[[str], object]) -> threading.Thread:
+    """Does something to a run's job, by its id, once that waits in the middle of its work."""
+    job = run.directory / JOB
+    return once(lambda: job.exists() and run.log.exists() and run.log.read_text(), lambda: do(job.read_text()))
 
 
 def slurm(*command: str) -> Callable[[str], object]:
@@ -117,3 +135,28 @@ def test_what_the_queue_refuses_is_said_once(grid: Grid, monkeypatch: pytest.Mon
     monkeypatch.setenv("SBATCH_PARTITION", "nowhere")
     with pytest.raises(UserError, match=r"(?s)sbatch refused the jobs: .*partition.*SBATCH_ACCOUNT"):
         run_in_queue(grid.runs(), Account(3))
+
+
+def test_a_run_warned_in_the_middle_of_its_training_ends_where_an_undisturbed_one_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(process, "ICRL", (sys.executable, "-m", STAND_IN))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    spec = yaml.safe_load(TINY.read_text()) | {"total_env_steps": 2048, "wandb": "disabled"}
+    Path("long.yaml").write_text(yaml.safe_dump(spec | {"models": {"s5": spec["models"]["s5"]}}, sort_keys=False))
+    [run] = runs_of("long.yaml", "cpu")
+
+    job = run.directory / JOB
+    thread = once(lambda: updates_saved(run.directory), lambda: slurm("scancel", "--signal=USR2")(job.read_text()))
+    account = Account(1)
+    run_in_queue([run], account)
+    thread.join()
+    assert account.failures == []
+    assert (manifest(run.directory)["status"], manifest(run.directory)["num_resumes"]) == ("done", 1)
+    assert "icrl train: interrupted" in run.log.read_text()
+
+    alone = start_process(STAND_IN, *run.arguments, "--devices", 1, "--out", "alone")
+    assert alone.wait(timeout=300) == 0
+    assert outcome(run.directory) == outcome(Path("alone"))

@@ -1,4 +1,4 @@
-"""Rows shared over devices: the same numbers as on one device, and every row with its own task for good."""
+"""Seeds and rows shared over devices: the numbers of one device, and every row with its own task for good."""
 
 from functools import cache, partial
 
@@ -31,11 +31,12 @@ SPECS = {
 
 
 @cache
-def trained(kind: str, num_devices: int) -> tuple[LearnerState, dict[str, np.ndarray]]:
+def trained(kind: str, num_devices: int, seed_groups: int = 1) -> tuple[LearnerState, dict[str, np.ndarray]]:
     spec: LearnerSpec = SPECS[kind]
     environments = Environments(MEMBERS, NUM_ROWS)
     policy = PolicySpec(encoder=(), heads=()).build(GRUSpec(width=8), environments.action_space)
-    learner = SharedLearner(spec.build(policy, environments, NUM_UPDATES), mesh_of(jax.devices()[:num_devices]))
+    mesh = mesh_of(jax.devices()[:num_devices], seed_groups)
+    learner = SharedLearner(spec.build(policy, environments, NUM_UPDATES), mesh)
     keys = jnp.stack([jax.random.PRNGKey(seed) for seed in range(NUM_SEEDS)])
     state = jit(learner.init, out_shardings=learner.sharding)(keys)
     return jax.device_get(jit(partial(learner.updates, NUM_UPDATES))(state))
@@ -46,6 +47,20 @@ def test_two_devices_agree_with_one_after_several_updates(kind: str):
     one, two = trained(kind, 1), trained(kind, 2)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), one, two)
     assert np.abs(one[1]["loss"]).min() > 0
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_two_devices_with_a_seed_each_do_what_one_does_with_both_bit_for_bit(kind: str):
+    jax.tree.map(np.testing.assert_array_equal, trained(kind, 1), trained(kind, 2, seed_groups=2))
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "num_devices", "shape"),
+    [(1, 4, (1, 4)), (2, 4, (2, 2)), (3, 4, (1, 4)), (6, 4, (2, 2)), (4, 2, (2, 1))],
+)
+def test_devices_share_as_many_seeds_as_they_can_share_equally(num_seeds: int, num_devices: int, shape: tuple):
+    mesh = mesh_of(jax.devices()[:1] * num_devices, num_seeds)
+    assert mesh.devices.shape == shape
 
 
 def test_rows_are_bound_to_their_tasks_on_every_device():

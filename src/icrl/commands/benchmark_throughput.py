@@ -123,7 +123,7 @@ def measure_training(
 
 
 def _speed_of_training(experiment: ExperimentSpec, clock: Clock) -> dict[str, Any]:
-    """What `icrl train` runs at once: a chunk of updates, its rows shared by all devices that can share them."""
+    """What `icrl train` runs at once: a chunk of updates, shared by all devices that can share it."""
     learner = SharedLearner(experiment.build(), choose_mesh(experiment, None))
     keys = jnp.stack([jax.random.PRNGKey(seed) for seed in experiment.seeds])
     state = jax.jit(learner.init, out_shardings=learner.sharding)(keys)

@@ -12,12 +12,12 @@ from icrl.spec.experiment import ExperimentSpec
 
 
 def choose_mesh(spec: ExperimentSpec, requested: str | None) -> jax.sharding.Mesh:
-    """The devices that will share the rows of a run: ``requested`` of every process, or as many as can share equally.
+    """The devices that will share a run: ``requested`` of every process, or as many as can share it equally.
 
     Raises:
-        UserError: fewer are there, or the rows cannot be shared equally.
+        UserError: fewer are there, or seeds and rows cannot be shared equally.
     """
-    return mesh_of(shared_equally(spec, requested, jax.devices()))
+    return mesh_of(shared_equally(spec, requested, jax.devices()), spec.num_seeds)
 
 
 def shared_equally(spec: ExperimentSpec, requested: str | None, devices: Sequence[Any]) -> list[Any]:
@@ -30,11 +30,13 @@ def shared_equally(spec: ExperimentSpec, requested: str | None, devices: Sequenc
             f"--num-processes: got processes with {fewest} and with {most} devices; expected as many in each; "
             "JAX_NUM_CPU_DEVICES sets how many a CPU has"
         )
-    shares = spec.rows_per_task // spec.learner.row_groups
+    shares = spec.num_seeds * (spec.rows_per_task // spec.learner.row_groups)
     usable = [count for count in range(1, fewest + 1) if shares % (count * len(members)) == 0]
-    rows = f"{spec.rows_per_task} rows a task in {spec.learner.row_groups} minibatches are to be shared equally"
+    what = f"{spec.rows_per_task} rows a task in {spec.learner.row_groups} minibatches are to be shared equally"
+    if spec.num_seeds > 1:
+        what = f"{spec.num_seeds} seeds of {what}"
     if not usable:
-        raise UserError(f"--num-processes: got {len(members)}; expected a divisor of {shares}: {rows}")
+        raise UserError(f"--num-processes: got {len(members)}; expected a divisor of {shares}: {what}")
     if requested in (None, "all"):
         number = usable[-1]
     elif requested in map(str, usable):
@@ -43,7 +45,7 @@ def shared_equally(spec: ExperimentSpec, requested: str | None, devices: Sequenc
         of_all = f" in each of {len(members)} processes" if len(members) > 1 else ""
         raise UserError(
             f"--devices: got {requested}; expected all or one of {', '.join(map(str, usable))}: there are "
-            f"{fewest}{of_all}, and {rows}"
+            f"{fewest}{of_all}, and {what}"
         )
     return [device for own in of_each for device in own[:number]]
 

@@ -5,7 +5,7 @@ projections, at 1.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -38,21 +38,32 @@ def make_references(
 
     Raises:
         SpecError: the spec is wrong.
-        MachineError: a specialist learned nothing, so that scores would mean nothing.
+        MachineError: specialists learned nothing, so that scores would mean nothing; the other tasks are written.
     """
     experiment = load_experiment(spec, scale=scale, overrides=overrides)
     compilation_cache.enable()
-    tasks = experiment.environment.train + experiment.environment.held_out
     steps_each = experiment.specialist.total_env_steps
-    references = {}
-    with Progress(len(tasks) * steps_each) as progress:
+    references, failed = {}, []
+    with Progress(len(_tasks(experiment)) * steps_each) as progress:
         progress.begin()
         for number, (task, returns) in enumerate(_references_of(experiment), start=1):
-            references[task] = returns
             progress.say(f"{task}: " + ", ".join(f"{name} {value:.2f}" for name, value in returns.items()))
-            if not returns["specialist"] > max(returns["random"], returns["do_nothing"]):
-                raise MachineError(f"{task}: its specialist learned nothing; train it longer, or leave the task out")
+            if returns["specialist"] > max(returns["random"], returns["do_nothing"]):
+                references[task] = returns
+            else:
+                failed.append(task)
             progress.advance(number * steps_each, returns["specialist"])
+    if references:
+        _write(references, experiment, out)
+    if failed:
+        raise MachineError(
+            f"no reference for {', '.join(failed)}: the specialist learned nothing; train it longer, or leave the task "
+            "out"
+        )
+
+
+def _write(references: Mapping[str, Mapping[str, float]], experiment: ExperimentSpec, out: Path | None) -> None:
+    """Writes the references of an experiment, its tasks in the spec's order, and prints the file's path."""
     path = (out or references_path(experiment).parent) / f"{experiment.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {
@@ -60,11 +71,15 @@ def make_references(
         "experiment": experiment.name,
         "trial_steps": experiment.environment.longest_trial,
         **made_with(),
-        "env_steps": steps_each,
-        "references": {task: references[task] for task in tasks},
+        "env_steps": experiment.specialist.total_env_steps,
+        "references": {task: references[task] for task in _tasks(experiment) if task in references},
     }
     write_atomically(path, json.dumps(to_json(record), indent=1) + "\n")
     print(path)
+
+
+def _tasks(spec: ExperimentSpec) -> tuple[str, ...]:
+    return spec.environment.train + spec.environment.held_out
 
 
 def specialist_of(spec: ExperimentSpec, task: str) -> ExperimentSpec:
@@ -105,7 +120,7 @@ class OneTask(Wrapper):
 
 def _references_of(spec: ExperimentSpec) -> Iterator[tuple[str, dict[str, float]]]:
     """Every task of ``spec`` and its mean returns per trial, in the order of their bodies."""
-    tasks = spec.environment.train + spec.environment.held_out
+    tasks = _tasks(spec)
     alone = specialist_of(spec, tasks[0])
     for episodes in alone.environment.build(tasks, len(tasks)).members:
         measured = jax.jit(partial(_train_and_measure, alone, episodes))

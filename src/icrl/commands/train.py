@@ -54,7 +54,7 @@ def train(
 
     Raises:
         SpecError: the spec, or what was changed in it, is wrong.
-        UserError: the run directory belongs to another spec or another process, or the rows cannot be shared.
+        UserError: the run directory belongs to another spec or another process, or its rows cannot be shared.
         MachineError: the disk refuses, training produced a number that is not finite, or another process was lost.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
@@ -183,7 +183,7 @@ class Training:
                 raise KeyboardInterrupt
             state, stacked = run_chunk(state)
             trackers = trackers or self._open_trackers(at_the_end)  # in seconds that the first chunk takes anyway
-            metrics = jax.device_get(stacked)
+            metrics = jax.device_get(processes.whole(stacked, mesh))
             self._refuse_non_finite(metrics, update)
             update += self.spec.updates_per_chunk
             now = self.clock()

@@ -1,9 +1,11 @@
-"""Several seeds of a learner, their rows shared out over the devices of a mesh.
+"""Several seeds of a learner, they and their rows shared out over the devices of a mesh.
 
-Every device holds the same share of every task's rows and updates it as a learner of its own; averages, advantages'
-moments and gradients are taken over all of them (``OnPolicy.axis``), so parameters stay the same everywhere.
+Seeds come first, since they have nothing to say to one another: two devices with a seed each never wait. The devices
+of a seed hold the same share of every task's rows, and each updates it as a learner of its own; averages, advantages'
+moments and gradients are taken over all of them (``OnPolicy.axis``), so parameters stay the same on each.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,17 +22,18 @@ from icrl.learners.seeds import over_seeds
 from icrl.rollout import Carry
 from icrl.types import PyTree
 
-ROWS = "rows"
-"""Name of the mesh's only axis."""
+SEEDS, ROWS = "seeds", "rows"
+"""Names of the mesh's axes."""
 
-EVERYWHERE, BY_ROW = PartitionSpec(), PartitionSpec(None, None, ROWS)
-LAYOUT: Any = LearnerState._make(BY_ROW if name == "carry" else EVERYWHERE for name in LearnerState._fields)
+BY_SEED, BY_ROW = PartitionSpec(SEEDS), PartitionSpec(SEEDS, None, ROWS)
+LAYOUT: Any = LearnerState._make(BY_ROW if name == "carry" else BY_SEED for name in LearnerState._fields)
 """What each part of a state is shared by."""
 
 
-def mesh_of(devices: Sequence[Any]) -> jax.sharding.Mesh:
-    """The mesh whose devices share rows."""
-    return jax.sharding.Mesh(np.array(devices), (ROWS,))
+def mesh_of(devices: Sequence[Any], num_seeds: int = 1) -> jax.sharding.Mesh:
+    """The mesh whose devices share as many seeds as they can share equally, and the rows of each."""
+    groups = math.gcd(num_seeds, len(devices))
+    return jax.sharding.Mesh(np.array(devices).reshape(groups, -1), (SEEDS, ROWS))
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class SharedLearner:
             return state._replace(carry=by_task(state.carry, learner.environments)), metrics
 
         on_devices: Any = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
-        return on_devices(over_seeds(updates), in_specs=(LAYOUT,), out_specs=(LAYOUT, EVERYWHERE))(state)
+        return on_devices(over_seeds(updates), in_specs=(LAYOUT,), out_specs=(LAYOUT, BY_SEED))(state)
 
 
 def by_task(carry: Carry, environments: Environments) -> Carry:

@@ -167,7 +167,7 @@ def anywhere(flag: bool, mesh: Mesh) -> bool:
 
 
 def whole(state: PyTree, mesh: Mesh) -> PyTree:
-    """The state with the rows of all processes, on every device; all of them have to ask."""
+    """The state with the seeds and rows of all processes, on every device; all of them have to ask."""
     if jax.process_count() == 1:
         return state
     return jax.jit(_unchanged, out_shardings=NamedSharding(mesh, PartitionSpec()))(state)
