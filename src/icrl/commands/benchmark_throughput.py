@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from rich.console import Console
 
 from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, show_tables, write_record
+from icrl.commands.compiling import jit_for_one_run
 from icrl.commands.devices import choose_mesh, count_cores_as_devices
 from icrl.errors import SpecError
 from icrl.learners.devices import SharedLearner
@@ -67,27 +68,28 @@ def benchmark_throughput(
     print(path)
 
 
-def parts(learner: OnPolicy, clock: Clock) -> dict[str, Program]:
-    """The programs of one update on one device: physics alone, acting (which holds it), learning, the whole of it."""
-    state: LearnerState = jax.jit(learner.init)(jax.random.PRNGKey(0))
+def parts(learner: OnPolicy, state: LearnerState, clock: Clock, *, learn: Program | None = None) -> dict[str, Program]:
+    """The programs of one update on one device: acting, physics included, and learning from what it gave.
+
+    The program ``learn`` is taken where it fits, since learning does not depend on the tasks.
+    """
     key = jax.random.PRNGKey(1)
     act = Program.of(
         lambda *inputs: learner.collect(*inputs[:2], key=inputs[2]), state.params, state.carry, key, clock=clock
     )
     _, batch = act()
-    return {
-        "physics": Program.of(_physics(learner), state.carry.environment, key, clock=clock),
-        "act": act,
-        "learn": Program.of(
-            lambda *inputs: learner.learn(*inputs[:3], key=inputs[3]),
-            state.params,
-            state.optimizer,
-            batch,
-            key,
-            clock=clock,
-        ),
-        "update": Program.of(learner.update, state, clock=clock),
-    }
+    inputs = state.params, state.optimizer, batch, key
+    if learn is None or _shapes(learn.arguments) != _shapes(inputs):
+        learn = Program.of(lambda *inputs: learner.learn(*inputs[:3], key=inputs[3]), *inputs, clock=clock)
+    return {"act": act, "learn": replace(learn, arguments=inputs)}
+
+
+def _shapes(tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
+
+
+def _fresh(learner: OnPolicy) -> LearnerState:
+    return jit_for_one_run(learner.init)(jax.random.PRNGKey(0))
 
 
 def measure_training(
@@ -96,8 +98,10 @@ def measure_training(
     """One model's record: speeds, shares of an update's time, limits, the same by family, and scaling in size."""
     console.print(f"{experiment.name}, {experiment.model_name}: compiling and timing the parts of an update")
     learner = experiment.build()
-    programs = parts(learner, clock)
-    speeds = _speeds(experiment, programs, clock)
+    state = _fresh(learner)
+    physics = Program.of(_physics(learner), state.carry.environment, jax.random.PRNGKey(1), clock=clock)
+    programs = parts(learner, state, clock)
+    speeds = _speeds(experiment, {"physics": physics, **programs}, clock)
     seconds = {name: part["seconds"]["median"] for name, part in speeds["parts"].items()}
     shares = {
         "physics": seconds["physics"] / seconds["update"],
@@ -108,7 +112,9 @@ def measure_training(
     for family in learner.environments.members if len(learner.environments.members) > 1 else ():
         console.print(f"the same with {', '.join(family.tasks)} alone")
         alone = _with_tasks(experiment, family.tasks)
-        families[", ".join(family.tasks)] = _speeds(alone, parts(alone.build(), clock), clock)
+        learner_alone = alone.build()
+        own = parts(learner_alone, _fresh(learner_alone), clock, learn=programs["learn"])
+        families[", ".join(family.tasks)] = _speeds(alone, own, clock)
     return {
         "experiment": experiment.name,
         "model": experiment.model_name,
@@ -118,7 +124,7 @@ def measure_training(
         "limits": _limits(learner, programs, seconds["learn"], rates, clock),
         "training": _speed_of_training(experiment, clock),
         "families": families,
-        "scaling": measure_scaling(experiment, programs["update"], console, clock),
+        "scaling": measure_scaling(experiment, state, programs, console, clock),
     }
 
 
@@ -126,31 +132,44 @@ def _speed_of_training(experiment: ExperimentSpec, clock: Clock) -> dict[str, An
     """What `icrl train` runs at once: a chunk of updates, shared by all devices that can share it."""
     learner = SharedLearner(experiment.build(), choose_mesh(experiment, None))
     keys = jnp.stack([jax.random.PRNGKey(seed) for seed in experiment.seeds])
-    state = jax.jit(learner.init, out_shardings=learner.sharding)(keys)
+    state = jit_for_one_run(learner.init, out_shardings=learner.sharding)(keys)
     program = Program.of(partial(learner.updates, experiment.updates_per_chunk), state, clock=clock)
     env_steps = experiment.updates_per_chunk * experiment.env_steps_per_update * experiment.num_seeds
     [samples] = interleave({"chunk": program}, REPETITIONS, clock).values()
-    return {"devices": learner.mesh.size, "env_steps": env_steps, **_speed(program, samples, env_steps)}
+    return {
+        "devices": learner.mesh.size,
+        "env_steps": env_steps,
+        **_speed(samples, env_steps),
+        **_compiled([program]),
+    }
 
 
 def measure_scaling(
-    experiment: ExperimentSpec, update: Program, console: Console, clock: Clock
+    experiment: ExperimentSpec, state: LearnerState, programs: Mapping[str, Program], console: Console, clock: Clock
 ) -> list[dict[str, Any]]:
     """Whole updates of the spec as it is, at half and twice its rows, rollout and width, and with fewer tasks."""
-    records = []
-    programs: dict[int, Program] = {}
-    for axis, value, variant in variants(experiment):
+    found = list(variants(experiment))
+    timed: dict[tuple[int, str], Program] = {}
+    for index, (axis, value, variant) in enumerate(found):
         console.print(f"whole update at {axis} {value}")
-        if variant == experiment:
-            programs[len(records)] = update
-        else:
+        own = programs
+        if variant != experiment:
             learner = variant.build()
-            state = jax.jit(learner.init)(jax.random.PRNGKey(0))
-            programs[len(records)] = Program.of(learner.update, state, clock=clock)
-        records.append({"axis": axis, "value": value, "env_steps": variant.env_steps_per_update})
-    samples = interleave(programs, REPETITIONS, clock)
+            of_variant = state if axis == "rollout" else _fresh(learner)
+            own = parts(learner, of_variant, clock, learn=programs["learn"])
+        timed |= {(index, part): own[part] for part in ("act", "learn")}
+    samples = interleave(timed, REPETITIONS, clock)
     return [
-        record | _speed(programs[index], samples[index], record["env_steps"]) for index, record in enumerate(records)
+        {
+            "axis": axis,
+            "value": value,
+            "env_steps": variant.env_steps_per_update,
+            **_speed(
+                _one_after_the_other(samples[index, "act"], samples[index, "learn"]), variant.env_steps_per_update
+            ),
+            **_compiled([timed[index, "act"], timed[index, "learn"]]),
+        }
+        for index, (axis, value, variant) in enumerate(found)
     ]
 
 
@@ -202,22 +221,34 @@ def _physics(learner: OnPolicy) -> Callable[[PyTree, Key], PyTree]:
 
 
 def _speeds(experiment: ExperimentSpec, programs: Mapping[str, Program], clock: Clock) -> dict[str, Any]:
+    """Of each program, and of an update: acting and learning, one after the other."""
     env_steps = experiment.env_steps_per_update
     samples = interleave(programs, REPETITIONS, clock)
+    update = _one_after_the_other(samples["act"], samples["learn"])
     return {
         "rows": experiment.num_rows,
         "env_steps_per_update": env_steps,
-        "parts": {name: _speed(program, samples[name], env_steps) for name, program in programs.items()},
+        "parts": {
+            **{name: _speed(samples[name], env_steps) | _compiled([program]) for name, program in programs.items()},
+            "update": _speed(update, env_steps) | _compiled([programs["act"], programs["learn"]]),
+        },
     }
 
 
-def _speed(program: Program, samples: Sequence[float], env_steps: int) -> dict[str, Any]:
+def _one_after_the_other(*samples: Sequence[float]) -> list[float]:
+    return [sum(of_round) for of_round in zip(*samples, strict=True)]
+
+
+def _speed(samples: Sequence[float], env_steps: int) -> dict[str, Any]:
     seconds = Interval.of(samples)
+    return {"seconds": seconds._asdict(), "env_steps_per_second": env_steps / seconds.median}
+
+
+def _compiled(programs: Sequence[Program]) -> dict[str, Any]:
+    """What programs that run one after the other took to compile, and the memory of the one that needs most."""
     return {
-        "seconds": seconds._asdict(),
-        "env_steps_per_second": env_steps / seconds.median,
-        "compile_seconds": program.compile_seconds,
-        "memory_bytes": program.memory_bytes,
+        "compile_seconds": sum(program.compile_seconds for program in programs),
+        "memory_bytes": max(programs, key=lambda program: program.peak_bytes).memory_bytes,
     }
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from icrl.adaptation import ACTORS, Adaptation, measure
+from icrl.commands.compiling import jit_for_one_run
 from icrl.errors import UserError, show
 from icrl.report.comparison import Comparison, load_records, memoryless_of
 from icrl.report.fields import Fields, read_object
@@ -33,9 +34,6 @@ from icrl.spec.shipped import existing_path
 
 RESULTS = Path("results")
 
-RUN_ONCE = {"xla_backend_optimization_level": 1, "xla_llvm_disable_expensive_passes": True}
-"""XLA's options for a program whose compiling takes a CPU far longer than its run: a third less of the one, the same
-other, equal numbers (docs/decisions.md)."""
 Tasks = Literal["train", "held_out", "all"]
 
 
@@ -124,10 +122,7 @@ def evaluate_run(
     if not isinstance(env_steps, int):
         raise UserError(f"{checkpoint}: got env_steps {show(env_steps)}; expected a checkpoint made by `icrl train`")
     environments = spec.environment.build(names, len(names) * episodes, trials_per_episode=trials)
-    play = jax.jit(
-        partial(measure, training.policy, environments, sample=spec.evaluation.sample_actions),
-        compiler_options=RUN_ONCE if jax.default_backend() == "cpu" else None,
-    )
+    play = jit_for_one_run(partial(measure, training.policy, environments, sample=spec.evaluation.sample_actions))
     key = jax.random.PRNGKey(spec.evaluation.seed)
 
     def played(seed_index: int, actor: str) -> Adaptation:

@@ -110,7 +110,10 @@ def _speed_table(training: Mapping[str, Any]) -> Table:
         table.add_row(
             name,
             str(record["rows"]),
-            *(f"{of[part]['env_steps_per_second']:,.0f}" for part in ("physics", "act", "learn", "update")),
+            *(
+                f"{of[part]['env_steps_per_second']:,.0f}" if part in of else "–"
+                for part in ("physics", "act", "learn", "update")
+            ),
             f"{of['update']['compile_seconds']:.1f}",
         )
     split = ", ".join(f"{name} {share:.0%}" for name, share in training["shares"].items())
