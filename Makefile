@@ -19,7 +19,7 @@ train: $(VENV)/installed  ## install what is missing, then teach an S5 agent to 
 	$(VENV)/bin/python -m icrl train experiments/meta_brax.yaml
 
 test: $(VENV)/installed-dev  ## install what is missing, then run the tests
-	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: lint test  ## what CI runs: lint, formatting, types and tests
 

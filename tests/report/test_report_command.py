@@ -131,10 +131,22 @@ def test_the_benchmarks_that_were_recorded_have_sections_of_their_own(results: P
         record = json.loads((RECORDED / f"{name}.json").read_text())
         text = readme.split(f"## {title}\n")[1].split("\n## ")[0]
         assert f"Made at {record['git_commit'][:9]} by `{record['command']}`." in text
+        assert "On an accelerator: unmeasured." in text
     scan = json.loads((RECORDED / "scan.json").read_text())["layers"][0]
     ratio = "{median:.2f} [{low:.2f}, {high:.2f}]".format(**scan["plain_to_auto"])
     assert f"|  | plain / auto | {ratio} |" in readme
     assert "](benchmark/benchmark.png)" in readme
+
+
+def test_what_an_accelerator_did_is_not_called_unmeasured(results: Path):
+    shutil.copytree(RECORDED, results / "benchmark")
+    path = results / "benchmark" / "scan.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"machine": record["machine"] | {"devices": ["NVIDIA H200"]}}))
+    report(results)
+    _, _, text = (results / "README.md").read_text().partition("## S5's scan\n")
+    assert "devices NVIDIA H200" in text
+    assert "unmeasured" not in text.split("\n## ")[0]
 
 
 def test_a_malformed_benchmark_leaves_everything_unwritten(results: Path):

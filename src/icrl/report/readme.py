@@ -112,6 +112,7 @@ def benchmark_section(name: str, record: Mapping[str, Any], figures: Mapping[Pat
     """The Markdown of one of the `BENCHMARKS`; its figures have captions and are linked from ``folder``."""
     title, tables_of = BENCHMARKS[name]
     machine = ", ".join(f"{key} {_words(value)}" for key, value in record["machine"].items())
+    unmeasured = " On an accelerator: unmeasured." if record["machine"].get("devices") == ["cpu"] else ""
     return "\n".join(
         [
             f"## {title}\n",
@@ -119,7 +120,7 @@ def benchmark_section(name: str, record: Mapping[str, Any], figures: Mapping[Pat
             *_figures(figures, folder),
             *(_from_terminal(table) for table in tables_of(record)),
             *(f"{line}\n" for line in skipped(record)),
-            f"Made at {_short(record['git_commit'])} by `{record['command']}`. Machine: {machine}.\n",
+            f"Made at {_short(record['git_commit'])} by `{record['command']}`. Machine: {machine}.{unmeasured}\n",
         ]
     )
 
