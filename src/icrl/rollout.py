@@ -44,8 +44,8 @@ def rollout(
     The value of a final observation is computed only where an episode was truncated, since only there it is needed.
     """
 
-    def step(carry: Carry, key: Key) -> tuple[Carry, Trajectory]:
-        act_key, environment_key = split_keys(keys_of_rows(key, carry.row))
+    def step(carry: Carry, keys: list[Key]) -> tuple[Carry, Trajectory]:
+        act_key, environment_key = keys
         now = carry.timestep
         memory, action, log_prob, value = act(carry.memory, now.observation, now.episode_start, act_key)
         environment, after = environments.step(carry.environment, action, key=environment_key)
@@ -70,4 +70,6 @@ def rollout(
             trial_return=after.trial_return,
         )
 
-    return jax.lax.scan(step, carry, jax.random.split(key, num_steps))
+    # Drawn for all steps at once: within the loop a CPU pays as much for a few keys as for many.
+    keys = jax.vmap(lambda key: split_keys(keys_of_rows(key, carry.row)))(jax.random.split(key, num_steps))
+    return jax.lax.scan(step, carry, keys)

@@ -88,9 +88,8 @@ class Episodes:
         Like ``action``, ``key`` has one entry a row, ``[B]``.
         """
         batch = state.step.shape[0]
-        step_key, restart_key = split_keys(key)
         environment, after = jax.vmap(lambda *row, key: self.environment.step(*row, key=key))(
-            state.task, state.environment, action, key=step_key
+            state.task, state.environment, action, key=split_keys(key)[0]
         )
         step = state.step + 1
         truncated = (step >= self.trial_steps) & ~after.terminated | after.truncated
@@ -99,7 +98,9 @@ class Episodes:
 
         task, environment, x = jax.lax.cond(
             jnp.any(trial_end),
-            lambda: self._restart(state, environment, after.observation, trial_end, episode_end, key=restart_key),
+            lambda: self._restart(
+                state, environment, after.observation, trial_end, episode_end, key=split_keys(key)[1]
+            ),
             lambda: (state.task, environment, after.observation),
         )
 
