@@ -36,25 +36,26 @@ clean:  ## remove .venv and caches; results stay
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Files are not compiled to bytecode ahead of their first import: most never are imported, and it takes half the time.
 # The stamps are newer than what they were made from, so a changed pyproject.toml or constraints.txt installs again.
 $(VENV)/installed: pyproject.toml constraints.txt $(VENV)/bin/pip
 	@echo "installing icrl and what it needs into $(VENV)"
-	$(PIP) install --quiet --editable . $(CONSTRAINTS)
+	$(PIP) install --quiet --no-compile --editable . $(CONSTRAINTS)
 	@touch $@
 
 $(VENV)/installed-dm-control: pyproject.toml constraints.txt $(VENV)/bin/pip
 	@echo "installing icrl, what it needs and MuJoCo Playground into $(VENV)"
-	$(PIP) install --quiet --editable '.[dm-control]' $(CONSTRAINTS)
+	$(PIP) install --quiet --no-compile --editable '.[dm-control]' $(CONSTRAINTS)
 	@touch $(VENV)/installed $@
 
 $(VENV)/installed-cluster: pyproject.toml constraints.txt $(VENV)/bin/pip
 	@echo "installing what a cluster's queue needs into $(VENV)"
-	$(PIP) install --quiet --editable '.[cluster]' $(CONSTRAINTS)
+	$(PIP) install --quiet --no-compile --editable '.[cluster]' $(CONSTRAINTS)
 	@touch $(VENV)/installed $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/bin/pip
 	@echo "installing icrl, what it needs and the test tools into $(VENV)"
-	$(PIP) install --quiet --editable '.[dev]' $(CONSTRAINTS)
+	$(PIP) install --quiet --no-compile --editable '.[dev]' $(CONSTRAINTS)
 	@touch $(VENV)/installed $@
 
 $(VENV)/bin/pip:

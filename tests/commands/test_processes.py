@@ -99,7 +99,7 @@ def test_two_processes_stop_and_resume_together_and_do_what_one_with_two_devices
     assert (run / EVALUATION).is_file()
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_when_a_process_is_killed_the_other_ends_with_a_message_and_the_run_resumes(
     killed: int, finished: Finished, tmp_path: Path
 ):
@@ -122,7 +122,7 @@ def test_when_a_process_is_killed_the_other_ends_with_a_message_and_the_run_resu
             np.testing.assert_allclose(list(line.values()), list(expected.values()), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("silent", [0, 1])
+@pytest.mark.parametrize("silent", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_process_that_falls_silent_is_given_up_when_its_heartbeats_stop(silent: int, tmp_path: Path):
     signals = {silent: f"3 {signal.SIGSTOP:d}"}
     with two_processes(tmp_path / "run", SELDOM, signals=signals, heartbeat_seconds=10) as processes:

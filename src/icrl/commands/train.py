@@ -25,6 +25,7 @@ from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import CHECKPOINTS, RunDirectory
 from icrl.runs.interruption import Interruption
 from icrl.runs.memory import memory_now
+from icrl.runs.traced_programs import trace
 from icrl.runs.trackers import Tracker, WandbTracker
 from icrl.spec.experiment import INCIDENTAL, ExperimentSpec, load_experiment
 from icrl.spec.parse import to_dict
@@ -113,8 +114,8 @@ class Training:
     def run(self, stop: Interruption) -> None:
         """Trains to the end of the budget, from the newest checkpoint if there is one."""
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in self.spec.seeds])
-        init = jax.jit(self.learner.init, out_shardings=self.learner.sharding).trace(keys)
-        template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), init.out_info)
+        init = trace(self.learner.init, keys)
+        template = init.result
         restore = self.checkpoints.restore if self.checkpoints else None
         restored = processes.from_first(restore, template, self.learner.mesh)
         update, state = restored or (0, None)
@@ -131,7 +132,8 @@ class Training:
                 # A login that is refused should not cost the compiling first.
                 trackers = self._open_trackers(at_the_end) if self.spec.wandb == "online" else []
                 progress.say("compiling (a later start of the same spec finds the result in the cache)")
-                state, run_chunk = self._prepared(lambda: init.lower().compile()(keys), template, state)
+                fresh = jax.jit(init, out_shardings=self.learner.sharding)
+                state, run_chunk = self._prepared(lambda: fresh(keys), template, state)
                 if self.directory:
                     self.directory.update_manifest(train_memory_bytes=memory_bytes(run_chunk))
                 saved_update = update if restored else None
@@ -151,7 +153,7 @@ class Training:
         """The restored state or a fresh one, on its devices, while the program that trains a chunk is compiled."""
         sharding = self.learner.sharding
         updates = partial(self.learner.updates, self.spec.updates_per_chunk)
-        run_chunk = jax.jit(updates, in_shardings=(sharding,), donate_argnums=0).lower(template)
+        run_chunk = jax.jit(trace(updates, template), in_shardings=(sharding,), donate_argnums=0).lower(template)
         with ThreadPoolExecutor() as threads:
             compiling = threads.submit(run_chunk.compile)
             state = fresh() if restored is None else processes.placed(restored, sharding)

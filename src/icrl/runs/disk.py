@@ -33,17 +33,18 @@ def writing(path: Path) -> Iterator[None]:
         raise MachineError(f"{path}: could not be written ({error.strerror or error}); {advice}") from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces the file in one step: a process killed at any moment leaves the old text or the new.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replaces the file in one step: a process killed at any moment leaves the old content or the new.
 
     Raises:
-        MachineError: the disk refuses; the old text is intact.
+        MachineError: the disk refuses; the old content is intact.
     """
+    whole = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with writing(path):
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                file.write(whole)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
