@@ -35,11 +35,31 @@ def test_a_failed_job_stops_no_other_and_a_warned_one_saves_and_is_queued_again(
     assert calls == ["train b.yaml --model s5 --scale cpu", "checkpoint", "train b.yaml --model s5 --scale cpu"]
 
 
-def test_a_job_that_dies_without_a_word_is_named(grid: Grid):
+def test_a_job_that_dies_without_a_word_is_named(grid: Grid, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "UNSEEN_SECONDS", 0.5)
     grid.act(WARN="b.yaml", SIGNAL="SIGKILL")
     (failure,) = launch(grid.runs()[-1:]).failures
     assert failure.what == "icrl train b.yaml --model s5 --scale cpu"
     assert "left the queue unfinished" in failure.why
+
+
+def test_a_job_that_the_queue_leaves_out_of_an_answer_is_waited_for(grid: Grid, monkeypatch: pytest.MonkeyPatch):
+    """As Slurm does with one that is just being queued again."""
+    grid.act(HOLD="b.yaml")
+    (run,) = grid.runs()[-1:]
+    answers = 0
+
+    def queued_ids() -> set[str]:
+        nonlocal answers
+        answers += 1
+        if answers == 3:
+            (grid.folder / "released").touch()
+        return {(run.directory / JOB).read_text()} if answers == 2 else set()
+
+    monkeypatch.setattr(cluster, "_queued_ids", queued_ids)
+    monkeypatch.setattr(cluster, "UNSEEN_SECONDS", 60.0)
+    assert launch([run]).failures == []
+    assert run.finished()
 
 
 def test_while_the_queue_does_not_answer_nothing_is_queued_a_second_time(grid: Grid):

@@ -28,6 +28,9 @@ FOLDER = Path("results", "runs", "queue")
 JOB = ".job"
 """The file of a run directory that holds the id of the job that trains it."""
 
+UNSEEN_SECONDS = 10.0
+"""So long must a job be missing from the queue before it has left it: one that is queued again is missing shortly."""
+
 MOST_REQUEUES = 100
 """Times that a run may reach its limit of hours."""
 
@@ -126,6 +129,7 @@ def _devices(resources: ResourcesSpec) -> str:
 def _wait(jobs: Mapping[Run, Any], account: Account, stop: Interruption) -> None:
     """Accounts for every job as it leaves the queue."""
     waiting = dict(jobs)
+    missing_since: dict[Run, float] = {}
     seconds, asked = 1.0, 0.0
     while waiting:
         if stop.requested:
@@ -141,14 +145,20 @@ def _wait(jobs: Mapping[Run, Any], account: Account, stop: Interruption) -> None
         asked, seconds = time.monotonic(), min(1.5 * seconds, 30.0)
         queued = _queued_ids()
         for run, job in list(waiting.items()):
-            if job.done() if queued is None else job.job_id not in queued:
+            if not job.done() if queued is None else job.job_id in queued:
+                missing_since.pop(run, None)
+            elif _has_result(job) or run.finished() or asked - missing_since.setdefault(run, asked) >= UNSEEN_SECONDS:
                 del waiting[run]
                 account.ended(run, _outcome(run, job))
 
 
+def _has_result(job: Any) -> bool:
+    return job.paths.result_pickle.exists()
+
+
 def _outcome(run: Run, job: Any) -> str | None:
     """Why a job that left the queue failed; None if it did not."""
-    if job.paths.result_pickle.exists() and (code := _exit_code(job)) is not None:
+    if _has_result(job) and (code := _exit_code(job)) is not None:
         return reason(code)
     if run.finished():
         return None
