@@ -127,15 +127,25 @@ def test_before_the_first_gradient_step_the_loss_is_known_from_the_rollout_alone
     assert metrics["clip_fraction"] == 0
 
 
-def test_advantages_are_standardized_task_by_task_and_targets_are_not():
+def collected_standardized(by_task: bool) -> Batch:
     state, _ = collected()
-    standardizing = ppo(replace(SPEC, standardize_advantages=True))
-    _, standardized = jit(standardizing.collect)(state.params, state.carry, key=jax.random.key(4))
+    learner = ppo(replace(SPEC, standardize_advantages=True, standardize_by_task=by_task))
+    return jit(learner.collect)(state.params, state.carry, key=jax.random.key(4))[1]
+
+
+def test_advantages_are_standardized_task_by_task_and_targets_are_not():
+    standardized = collected_standardized(by_task=True)
     by_task = np.asarray(standardized.advantage).reshape(NUM_STEPS, len(ROWS), -1)
     np.testing.assert_allclose(by_task.mean((0, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(by_task.std((0, 2)), 1, rtol=1e-4)
     raw = np.asarray(standardized.target - standardized.trajectory.value).reshape(by_task.shape)
     assert np.all(np.abs(raw.std((0, 2)) - 1) > 0.01)
+
+
+def test_advantages_standardized_over_all_tasks_keep_the_proportions_between_them():
+    standardized = collected_standardized(by_task=False)
+    raw = standardized.target - standardized.trajectory.value
+    np.testing.assert_allclose(standardized.advantage, (raw - raw.mean()) / raw.std(), atol=1e-3)
 
 
 def test_one_epoch_of_one_minibatch_is_one_step_of_adam_on_the_clipped_gradient():

@@ -41,7 +41,10 @@ class OnPolicySpec:
     reward_scale: float = 1.0
     """Factor on rewards inside the learner; ``1 - discount`` brings values to the scale of one step's reward."""
     standardize_advantages: bool = True
-    """Bring advantages to zero mean and unit standard deviation, over the rollout and task by task."""
+    """Bring advantages to zero mean and unit standard deviation over the rollout."""
+    standardize_by_task: bool = True
+    """Do so task by task: tasks whose returns vary little then weigh as much as others; so do tasks of which nothing is
+    known yet, and whose advantages are noise."""
 
     @property
     def row_groups(self) -> int:
@@ -146,7 +149,8 @@ class OnPolicy(abc.ABC):
         )
         target = advantage + trajectory.value
         if spec.standardize_advantages:
-            advantage = losses.standardize_groups(advantage, len(self.environments.tasks), self._average)
+            num_groups = len(self.environments.tasks) if spec.standardize_by_task else 1
+            advantage = losses.standardize_groups(advantage, num_groups, self._average)
         return after, Batch(carry.row, trajectory, carry.memory, advantage, target)
 
     @abc.abstractmethod
