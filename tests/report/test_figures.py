@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,12 @@ def test_bars_reach_from_the_floor_to_the_last_trial(comparison: Comparison):
     rings = [line.get_ydata()[0] for line in pendulum.get_lines() if line.get_label() == "first trial"]
     assert rings == [15.0, 15.0]
     assert line(pendulum, "specialist")[1][0] == 30.0
+
+
+def test_a_single_trial_has_no_ring(comparison: Comparison):
+    single = [replace(record, trials_per_episode=1) for record in comparison.headline]
+    figure = figures.bars_per_task(single)
+    assert not [line for axes in figure.axes for line in axes.get_lines() if line.get_label() == "first trial"]
 
 
 def test_the_ladder_climbs_to_gaussian(comparison: Comparison):

@@ -76,7 +76,7 @@ def reward_by_step(records: Sequence[Record]) -> Figure:
 def bars_per_task(records: Sequence[Record]) -> Figure:
     """Return of the last trial and 95 % interval: a panel per task, a bar per model.
 
-    A ring is the first trial. Bars start at the better of random and do-nothing: their length is learned.
+    A ring is the first trial of several. Bars start at the better of random and do-nothing: their length is learned.
     """
     figure, panels = _task_panels(records)
     styles = model_styles(record.model for record in records)
@@ -96,7 +96,8 @@ def bars_per_task(records: Sequence[Record]) -> Figure:
             axes.bar(place, height, bottom=floor, width=0.78, color=colour, label=label(record.model))
             error = [[last.estimate - last.low], [last.high - last.estimate]]
             axes.errorbar([place], [last.estimate], yerr=error, color=INK, linewidth=1.1)
-            axes.plot(place, first.estimate, label="first trial", **ring)
+            if record.last_trial:
+                axes.plot(place, first.estimate, label="first trial", **ring)
         _reference_lines(axes, records[0], name)
         axes.set_xlim(-0.7, len(records) - 0.3)
         axes.set_xticks([])

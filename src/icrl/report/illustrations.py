@@ -38,8 +38,8 @@ ILLUSTRATIONS = (
     ),
     Illustration(
         "bars",
-        "Return of the last trial, task by task, with 95 % intervals. Rings are the first trial; bars start "
-        "at the better of random and do-nothing.",
+        "Return of the last trial, task by task, with 95 % intervals. Rings are the first trial of several; "
+        "bars start at the better of random and do-nothing.",
         lambda c: figures.bars_per_task(c.headline),
     ),
     Illustration(
