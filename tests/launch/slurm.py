@@ -6,7 +6,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,13 +13,16 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
 
+CREDENTIAL_SECONDS = 10
+"""So long may a job take to start; one that is queued again waits as long, for its old credential to end."""
+
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire={credential_seconds}
 CredType=cred/munge
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
@@ -69,6 +71,7 @@ def running_slurm(folder: Path) -> Iterator[Path]:
             folder=folder,
             host=socket.gethostname().partition(".")[0],
             user=getpass.getuser(),
+            credential_seconds=CREDENTIAL_SECONDS,
             controller_port=free_port(),
             node_port=free_port(),
         )
@@ -92,21 +95,7 @@ def running_slurm(folder: Path) -> Iterator[Path]:
         wait_until(lambda: asked("sinfo", "--noheader", "--format=%T", env=environment) == "idle", folder)
         at_the_end.callback(lambda: wait_until(lambda: not asked("squeue", "--noheader", env=environment), folder))
         at_the_end.callback(asked, "scancel", "--me", env=environment)
-        ended = threading.Event()
-        thread = threading.Thread(target=hasten, args=(ended, environment))
-        thread.start()
-        at_the_end.callback(thread.join)
-        at_the_end.callback(ended.set)
         yield configuration
-
-
-def hasten(ended: threading.Event, environment: dict[str, str]) -> None:
-    """Lets jobs that were queued again start at once; Slurm would wait two minutes."""
-    while not ended.wait(0.5):
-        delayed = asked("squeue", "--array", "--noheader", "--state=PENDING", "--format=%i %r", env=environment) or ""
-        for job, why in map(str.split, delayed.splitlines()):
-            if why == "BeginTime":
-                asked("scontrol", "update", f"JobId={job}", "StartTime=now", env=environment)
 
 
 def asked(*command: str, env: dict[str, str] | None = None) -> str | None:

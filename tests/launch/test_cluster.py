@@ -36,15 +36,16 @@ def test_a_failed_job_stops_no_other_and_a_warned_one_saves_and_is_queued_again(
 
 
 def test_a_job_that_dies_without_a_word_is_named(grid: Grid, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cluster, "UNSEEN_SECONDS", 0.5)
+    monkeypatch.setattr(cluster, "RESULT_SECONDS", 0.5)
     grid.act(WARN="b.yaml", SIGNAL="SIGKILL")
     (failure,) = launch(grid.runs()[-1:]).failures
     assert failure.what == "icrl train b.yaml --model s5 --scale cpu"
     assert "left the queue unfinished" in failure.why
 
 
-def test_a_job_that_the_queue_leaves_out_of_an_answer_is_waited_for(grid: Grid, monkeypatch: pytest.MonkeyPatch):
-    """As Slurm does with one that is just being queued again."""
+def test_a_result_that_comes_after_the_job_has_left_the_queue_is_waited_for(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+):
     grid.act(HOLD="b.yaml")
     (run,) = grid.runs()[-1:]
     answers = 0
@@ -57,7 +58,7 @@ def test_a_job_that_the_queue_leaves_out_of_an_answer_is_waited_for(grid: Grid, 
         return {(run.directory / JOB).read_text()} if answers == 2 else set()
 
     monkeypatch.setattr(cluster, "_queued_ids", queued_ids)
-    monkeypatch.setattr(cluster, "UNSEEN_SECONDS", 60.0)
+    monkeypatch.setattr(cluster, "RESULT_SECONDS", 60.0)
     assert launch([run]).failures == []
     assert run.finished()
 

@@ -28,8 +28,8 @@ FOLDER = Path("results", "runs", "queue")
 JOB = ".job"
 """The file of a run directory that holds the id of the job that trains it."""
 
-UNSEEN_SECONDS = 10.0
-"""So long must a job be missing from the queue before it has left it: one that is queued again is missing shortly."""
+RESULT_SECONDS = 10.0
+"""So long may a job have left the queue before its result is seen here: a shared disk can be late."""
 
 MOST_REQUEUES = 100
 """Times that a run may reach its limit of hours."""
@@ -129,7 +129,7 @@ def _devices(resources: ResourcesSpec) -> str:
 def _wait(jobs: Mapping[Run, Any], account: Account, stop: Interruption) -> None:
     """Accounts for every job as it leaves the queue."""
     waiting = dict(jobs)
-    missing_since: dict[Run, float] = {}
+    left_since: dict[Run, float] = {}
     seconds, asked = 1.0, 0.0
     while waiting:
         if stop.requested:
@@ -146,8 +146,8 @@ def _wait(jobs: Mapping[Run, Any], account: Account, stop: Interruption) -> None
         queued = _queued_ids()
         for run, job in list(waiting.items()):
             if not job.done() if queued is None else job.job_id in queued:
-                missing_since.pop(run, None)
-            elif _has_result(job) or run.finished() or asked - missing_since.setdefault(run, asked) >= UNSEEN_SECONDS:
+                left_since.pop(run, None)
+            elif _has_result(job) or run.finished() or asked - left_since.setdefault(run, asked) >= RESULT_SECONDS:
                 del waiting[run]
                 account.ended(run, _outcome(run, job))
 
