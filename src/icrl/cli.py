@@ -57,7 +57,9 @@ Overrides = Annotated[
     typer.Argument(metavar="KEY.PATH=VALUE", help="Fields of the spec to change, values in YAML."),
 ]
 Model = Annotated[str | None, typer.Option(metavar="NAME", help="One of the spec's models.  [default: the spec's]")]
-Scale = Annotated[str | None, typer.Option(metavar="smoke|cpu|paper", help="Size of the experiment.  [default: cpu]")]
+Scale = Annotated[
+    str | None, typer.Option(metavar="smoke|cpu|paper", help="Size of the experiment.  [default: the spec's]")
+]
 Point = Annotated[
     str | None, typer.Option(metavar="NAME", help="One of the spec's grid of runs.  [default: off the grid]")
 ]
@@ -171,7 +173,10 @@ def evaluate(
     ],
     overrides: Overrides = None,
     model: Model = None,
-    seed: Seed = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(parser=_seed, metavar="N", help="Take the newest run with this seed.  [default: with any]"),
+    ] = None,
     scale: Scale = None,
     point: Point = None,
     tasks: Annotated[
@@ -260,7 +265,12 @@ def benchmark(
         Literal["parameters", "width", "none"] | None,
         typer.Option(help="What the models of --seq-len share with s5.  [default: the spec's]", show_default=False),
     ] = None,
-    scale: Scale = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="smoke|cpu|paper", help="Size of the models.  [default: the spec's; paper for --scan without one]"
+        ),
+    ] = None,
     out: Out = None,
     verbose: Verbose = False,
 ) -> None:

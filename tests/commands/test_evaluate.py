@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from icrl.commands.evaluate import find_run, load_references, rung_name
+from icrl.commands import evaluate
+from icrl.commands.evaluate import find_run, recorded_references, rung_name
 from icrl.errors import UserError
 from icrl.spec.experiment import load_experiment
 from tests.commands.conftest import Finished
@@ -56,6 +57,7 @@ def test_a_record_says_what_was_evaluated(record: dict[str, Any], finished: Fini
         "train_env_steps_per_second": round(512 / log[-1]["seconds"], 1),
     }
     assert {key: record[key] for key in said} == said
+    assert record["changes"] == []
     assert {name: task["split"] for name, task in record["tasks"].items()} == {
         "cartpole_centre": "train",
         "cartpole_side": "held_out",
@@ -206,9 +208,62 @@ def test_an_override_is_checked_like_the_spec(finished: Finished):
 
 def test_references_count_only_for_trials_of_their_length():
     path = Path("results/references/tiny.json")
-    assert load_references(load_experiment(str(TINY))) == {}
+    assert recorded_references(load_experiment(str(TINY))) == {}
     path.parent.mkdir(parents=True)
     lines = {"cartpole_centre": {"random": 1.0, "do_nothing": 1.0, "specialist": 2.0}}
-    path.write_text(json.dumps({"trial_steps": 4, "references": lines}))
-    assert load_references(load_experiment(str(TINY))) == lines
-    assert load_references(load_experiment(str(TINY), overrides=["environment.trial_steps=5"])) == {}
+    known = {"schema": 1, "experiment": "tiny", "command": "icrl", "trial_steps": 4, "references": lines}
+    for content in (known, {**known, "action_repeat": 1}):  # older files do not say how long an action is held
+        path.write_text(json.dumps(content))
+        assert recorded_references(load_experiment(str(TINY))) == lines
+        assert recorded_references(load_experiment(str(TINY), overrides=["environment.trial_steps=5"])) == {}
+    assert recorded_references(load_experiment(str(TINY), overrides=["environment.action_repeat=2"])) == {}
+
+
+@pytest.mark.parametrize("file", ["references/tiny.json", "records/tiny/cpu/mlp.json"])
+def test_a_damaged_file_to_compare_with_costs_the_comparison_alone(
+    finished: Finished, file: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """It may be somebody else's, and the training behind an evaluation is long."""
+    path = Path("results", file)
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    assert evaluated(finished.path, tmp_path / "out")
+    assert f"{path}: schema: got null; expected 1" in caplog.text
+
+
+# ---- What a record shows besides
+
+
+def test_a_record_says_in_what_it_is_not_the_one_that_the_spec_describes(finished: Finished, tmp_path: Path):
+    record = evaluated(finished.path, tmp_path, "--tasks", "train", "--trials", 3, "evaluation.seed=7")
+    assert record["changes"] == ["evaluation.seed=7", "--tasks train", "--trials 3"]
+
+
+def test_rewards_by_step_are_of_one_length_whichever_tasks_are_evaluated(tmp_path: Path):
+    """Environments that end trials by themselves have trials of different lengths."""
+    spec = yaml.safe_load(TINY.read_text()) | {"total_env_steps": 64, "wandb": "disabled"}
+    spec["environment"] = {
+        "suite": "popgym",
+        "train": ["repeat_first_easy"],
+        "held_out": ["repeat_first_medium"],
+        "trial_steps": None,
+        "trials_per_episode": 1,
+        "projection": None,
+    }
+    Path("two_lengths.yaml").write_text(yaml.safe_dump(spec))
+    trained = icrl("train", "two_lengths.yaml", "--out", tmp_path / "run")
+    assert trained.exit_code == 0, trained.stderr
+    record = evaluated(tmp_path / "run", tmp_path / "out", "--tasks", "train")
+    (task,) = record["tasks"].values()
+    assert np.shape(task["reward_by_step"]) == (1, record["trial_steps"])
+    assert not np.any(task["reward_by_step"][0][52:])
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before_anything_is_played(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(evaluate, "evaluate_run", lambda *_, **__: pytest.fail("it was played"))
+    Path("file").touch()
+    assert refusal(finished.path, "--out", "file") == (
+        "file: got a file; expected a folder or nothing; choose another folder with --out"
+    )

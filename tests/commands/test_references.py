@@ -69,3 +69,32 @@ def test_a_specialist_is_trained_on_its_task_alone_and_sees_it_as_it_is():
     assert (alone.num_seeds, alone.num_rows, alone.total_env_steps) == (1, 32, 16_000)
     assert alone.model == MLPSpec(width=16, num_layers=1)
     assert alone.learner == PPOSpec(rollout_steps=8, num_epochs=4, num_minibatches=2, learning_rate=1e-2)
+
+
+def test_a_specialist_has_room_for_a_task_that_only_a_gaussian_projection_squeezes_into_the_agent_s():
+    sizes = ["environment.projection.kind=gaussian", "environment.projection.observation_size=2"]
+    alone = specialist_of(load_experiment(str(TINY), overrides=sizes), "cartpole_side")
+    assert alone.environment.projection.observation_size == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        (["environment.held_out=[]"], "got references of cartpole_side"),
+        (["environment.trial_steps=5"], "got references in trials of 4 steps, an action held for 1"),
+        (["environment.action_repeat=2"], "got references in trials of 4 steps, an action held for 1"),
+    ],
+)
+def test_references_of_other_tasks_or_conditions_are_not_replaced(
+    changes: list[str], wrong: str, monkeypatch: pytest.MonkeyPatch
+):
+    lines = {"specialist": 3.0, "random": 1.0, "do_nothing": 2.0}
+    both = {"cartpole_centre": lines, "cartpole_side": lines}
+    monkeypatch.setattr(references, "_references_of", lambda spec: iter(both.items()))
+    assert icrl("evaluate", TINY, "--references").exit_code == 0
+    before = PATH.read_bytes()
+    refused = icrl("evaluate", TINY, "--references", *changes)
+    assert refused.exit_code == 2
+    assert f"{PATH}: {wrong}; expected none but what tiny at cpu scale makes again" in refused.stderr
+    assert PATH.read_bytes() == before
+    assert icrl("evaluate", TINY, "--references").exit_code == 0

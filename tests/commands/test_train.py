@@ -114,14 +114,14 @@ def test_the_plan_comes_first_and_without_a_terminal_progress_is_plain_lines(fin
         "tasks        cartpole_centre",
         "held out     cartpole_side",
         "seen through sign projections to 5 observations and 1 actions",
-        "episode      2 trials of 4 steps",
+        "episode      2 trials of 4 steps at most",
         "budget       512 env steps per seed in 16 updates of 4 rows x 8 steps",
         f"devices      {min(2, len(jax.local_devices()))} x cpu",
         f"results      {finished.path}",
     ]
     lines = finished.stderr.splitlines()
     assert lines[: len(plan)] == plan
-    assert re.fullmatch(r"512 of 512 env steps, [\d,]+/s, return \d\.\d, 0\.0 min left", lines[-1])
+    assert re.fullmatch(r"512 of 512 env steps, [\d,]+/s, return \d\.\d\d, 0\.0 min left", lines[-1])
     assert "\x1b" not in finished.stderr
 
 
@@ -137,6 +137,17 @@ def test_a_finished_run_trains_nothing_more(finished: Finished, tmp_path: Path):
     assert (run / "metrics.jsonl").read_bytes() == log
     assert newest_state(run) == state
     assert (manifest(run)["status"], manifest(run)["num_resumes"]) == ("done", 1)
+
+
+def test_a_run_of_an_icrl_that_lacked_a_field_goes_on_with_its_default(finished: Finished, tmp_path: Path):
+    run = Path(shutil.copytree(finished.path, tmp_path / "run"))
+    spec = yaml.safe_load((run / "spec.yaml").read_text())
+    assert spec["learner"].pop("standardize_by_task") is True
+    (run / "spec.yaml").write_text(yaml.safe_dump(spec))
+    assert train(run).exit_code == 0
+    changed = train(run, "learner.standardize_by_task=false")
+    assert changed.exit_code == 2
+    assert "learner.standardize_by_task: true -> false" in changed.stderr
 
 
 class Signalling(MemoryTracker):

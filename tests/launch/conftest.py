@@ -1,5 +1,6 @@
 """What the tests of launchers share: two small specs, and a stand-in for `icrl` that trains nothing."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,16 @@ import yaml
 
 from icrl.launch import process
 from icrl.launch.runs import Run, runs_of
-from icrl.spec.experiment import INCIDENTAL
+from icrl.spec.experiment import INCIDENTAL, ExperimentSpec
 from icrl.spec.parse import to_dict
 from tests.commands.runs import ROOT, TINY
 
 FAKE = Path(__file__).with_name("fake_icrl.py")
+
+
+def evaluation(experiment: ExperimentSpec, text: str, *changes: str) -> str:
+    """An evaluation.json of the whole training, as the spec describes it but for these changes, that says this."""
+    return json.dumps({"text": text, "changes": changes, "env_steps": experiment.all_env_steps})
 
 
 class Grid:
@@ -44,6 +50,7 @@ class Grid:
         plain = {name: value for name, value in to_dict(run.experiment).items() if name not in INCIDENTAL}
         (resolved / "spec.yaml").write_text(yaml.safe_dump(plain))
         (resolved / "directory").write_text(str(run.directory))
+        (resolved / "evaluation.json").write_text(evaluation(run.experiment, f"evaluated {resolved.name}"))
 
     def act(self, **actions: str) -> None:
         """Sets variables that `fake_icrl` reads."""
@@ -68,8 +75,9 @@ class Grid:
     def records(self, experiment: str) -> dict[str, str]:
         """The records of an experiment by file name, without their specs."""
         folder = self.folder / "results" / "records" / experiment
+        files = {path.relative_to(folder).as_posix(): path.read_text() for path in sorted(folder.glob("**/*.json*"))}
         return {
-            path.relative_to(folder).as_posix(): path.read_text().strip() for path in sorted(folder.glob("**/*.json*"))
+            name: json.loads(text)["text"] if name.endswith(".json") else text.strip() for name, text in files.items()
         }
 
 

@@ -51,7 +51,7 @@ def leave_run(status: str) -> None:
     shutil.copy(resolved / "spec.yaml", run)
     (run / "metrics.jsonl").write_text(f"trained {name}\n")
     if status == "done":
-        (run / "evaluation.json").write_text(f"evaluated {name}\n")
+        shutil.copy(resolved / "evaluation.json", run)
     (run / "manifest.json").write_text(json.dumps({"layout": 1, "status": status, **KEPT}))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from icrl.launch import machine
 from icrl.launch.account import Account
 from icrl.launch.local import Capacity, run_here
 from icrl.launch.machine import Machine
@@ -52,6 +53,25 @@ def test_runs_wait_for_one_another_where_only_one_fits(machine: Machine, jobs: i
 
 def test_a_run_larger_than_the_machine_still_gets_its_turn():
     assert Capacity(Machine(cores=1, memory_gb=1, has_accelerator=False)).has_room(RUN, [])
+
+
+@pytest.mark.parametrize(("cores", "devices"), [(1, 1), (2, 2), (3, 2), (8, 4)])
+def test_a_run_is_given_as_many_devices_as_there_are_and_can_share_it(grid: Grid, cores: int, devices: int):
+    grid.write("a.yaml", models=["s5"], num_rows=8, resources={"cpus": 6})
+    (run,) = grid.runs()[:1]
+    assert run.experiment.equal_shares == 4
+    launch(grid, Machine(cores=cores, memory_gb=100, has_accelerator=False))
+    assert run.log.read_text().endswith(f"--devices {devices}\n")
+
+
+def test_a_machine_that_says_neither_what_is_free_nor_what_is_granted_counts_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(machine, "MEMINFO", tmp_path / "none")
+    here = Machine.here()
+    assert here.cores == os.cpu_count()
+    assert 0.1 < here.memory_gb < 1e5
 
 
 @pytest.mark.parametrize(("taken", "fits"), [(1, True), (2, False)])

@@ -1,6 +1,7 @@
 """Which runs there are, which are finished, and what becomes a record."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 from icrl.launch.runs import Run, runs_of
 from icrl.spec.experiment import load_experiment
 from icrl.spec.parse import to_dict
-from tests.launch.conftest import Grid
+from tests.launch.conftest import Grid, evaluation
 
 KEPT = {"id": "0", "started": "2026-01-01T00:00:00+00:00", "seconds": 0, "num_resumes": 0}
 """What a manifest needs besides."""
@@ -22,7 +23,7 @@ def leave(run: Run, status: str = "done", **fields: Any) -> Path:
     folder.mkdir(parents=True)
     (folder / "spec.yaml").write_text(yaml.safe_dump(to_dict(experiment)))
     (folder / "manifest.json").write_text(json.dumps({"layout": 1, "status": status, **KEPT}))
-    (folder / "evaluation.json").write_text(f"evaluation of {folder.name}")
+    (folder / "evaluation.json").write_text(evaluation(experiment, f"evaluation of {folder.name}"))
     (folder / "metrics.jsonl").write_text(f"metrics of {folder.name}")
     return folder
 
@@ -61,6 +62,22 @@ def test_what_is_not_finished_is_not_recorded(grid: Grid):
     assert grid.records("a") == {}
 
 
+def test_an_evaluation_that_the_spec_does_not_describe_is_not_recorded(grid: Grid):
+    """`icrl evaluate RUN --trials 8` leaves one; `icrl train` makes the run's own again."""
+    run = first(grid)
+    file = leave(run) / "evaluation.json"
+    file.write_text(evaluation(run.experiment, "of other trials", "--trials 8"))
+    assert not run.record()
+    early = replace(run.experiment, total_env_steps=1)
+    file.write_text(evaluation(early, "of an early checkpoint"))
+    assert not run.record()
+    for damaged in ("[]", "{", "{}"):
+        file.write_text(damaged)
+        assert not run.record()
+    file.write_text(evaluation(run.experiment, "its own"))
+    assert run.record()
+
+
 def test_a_run_of_another_spec_is_not_recorded(grid: Grid):
     run = first(grid)
     leave(run, overrides=["learner.learning_rate=1e-2"])
@@ -86,7 +103,7 @@ def test_a_record_gives_way_only_to_one_of_more_seeds(grid: Grid):
     run = first(grid)
     folder = leave(run, num_seeds=2)
     run.record()
-    (folder / "evaluation.json").write_text("evaluated again")
+    (folder / "evaluation.json").write_text(evaluation(run.experiment, "evaluated again"))
     assert run.record()
     assert grid.records("a")["cpu/s5.json"] == "evaluation of seeds0-1"
     leave(run, num_seeds=3)

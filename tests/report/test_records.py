@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from icrl.errors import UserError
+from icrl.report.comparison import load_records
 from icrl.report.records import Reference, load_record, load_references, parse_record
 
 Data = dict[str, Any]
@@ -168,12 +170,28 @@ def test_a_file_that_is_no_record_is_refused_by_name(tmp_path: Path, content: st
     assert str(error.value) == f"{path}: {message}"
 
 
-def test_references_fit_records_of_their_experiment_and_trial_length(results: Path, make_data: Callable[..., Data]):
+def test_references_fit_records_of_their_conditions_as_far_as_both_are_known(results: Path):
     references = load_references(results / "references" / "probe.json")
     assert references.tasks["pendulum"] == Reference(10.0, 4.0, 30.0)
-    assert references.fit(parse_record(make_data()))
-    assert not references.fit(parse_record(make_data() | {"experiment": "other"}))
-    longer = make_data() | {"trial_steps": 8}
-    for task in longer["tasks"].values():
-        task["reward_by_step"] = [[0.0] * 16] * 2
-    assert not references.fit(parse_record(longer))
+    assert references.fit(references.trial_steps, action_repeat=2)
+    assert not references.fit(2 * references.trial_steps, action_repeat=2)
+    held = replace(references, action_repeat=2)
+    assert held.fit(references.trial_steps, action_repeat=None)
+    assert held.fit(references.trial_steps, action_repeat=2)
+    assert not held.fit(references.trial_steps, action_repeat=4)
+
+
+def test_references_are_those_of_the_experiment(results: Path):
+    path = results / "references" / "probe.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"experiment": "other"}))
+    assert not any(record.is_normalised for record in load_records(results))
+
+
+def test_a_step_in_context_is_in_one_trial_only_where_trials_last_to_their_limit(make_data: Callable[..., Data]):
+    data = make_data()
+    assert parse_record(data).trials_keep_step
+    for task in data["tasks"].values():
+        task["reward_by_step"] = [[*rewards[:-1], 0.0] for rewards in task["reward_by_step"]]
+    ends_early = parse_record(data)
+    assert not ends_early.trials_keep_step
+    assert replace(ends_early, trials=1).trials_keep_step

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from icrl.errors import MachineError, UserError
-from icrl.runs.checkpoints import Checkpoints, metadata, restore_params
+from icrl.runs.checkpoints import Checkpoints, newest, restore_params
 
 ON_TWO_DEVICES = """
 import sys, jax, jax.numpy as jnp
@@ -158,7 +158,9 @@ def test_the_parameters_are_restored_alone_from_a_run_its_checkpoints_or_one_of_
         restored_update, params = restore_params(path, template)
         assert restored_update == update
         assert same_bits(params, make_state(update).params)
-        assert metadata(path) == {
+        folder, description = newest(path)
+        assert restore_params(folder, template)[0] == update
+        assert description == {
             "update": update,
             "best_score": None,
             "metadata": {"env_steps": 100 * update},
@@ -208,9 +210,7 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path: Path):
     for update, score in [(1, -0.5), (2, -0.1), (3, None), (4, float("nan")), (5, -1.0)]:
         checkpoints.save(update, make_state(update), score)
     assert names(tmp_path) == {"2", "4", "5"}
-    assert restore_params(tmp_path, make_state().params, "best")[0] == 2
     assert restore_params(tmp_path, make_state().params)[0] == 5
-    assert metadata(tmp_path, "best")["best_score"] == -0.1
 
 
 def test_the_best_is_remembered_after_a_restart(tmp_path: Path):
@@ -224,7 +224,6 @@ def test_of_equal_scores_or_none_the_later_is_the_best(tmp_path: Path):
     for update in (1, 2, 3):
         checkpoints.save(update, make_state(update))
     assert names(checkpoints.path) == {"2", "3"}
-    assert metadata(checkpoints.path, "best")["update"] == 3
 
 
 def test_saving_an_update_again_replaces_it(tmp_path: Path):
@@ -233,7 +232,7 @@ def test_saving_an_update_again_replaces_it(tmp_path: Path):
     checkpoints.save(1, make_state(2), 0.7)
     assert names(tmp_path) == {"1"}
     assert same_bits(checkpoints.restore(make_state())[1], make_state(2))
-    assert metadata(tmp_path)["best_score"] == 0.7
+    assert newest(tmp_path)[1]["best_score"] == 0.7
 
 
 # Damage
@@ -276,7 +275,7 @@ def test_any_damaged_file_of_the_newest_makes_the_one_before_be_taken(
         assert update == 1
         assert same_bits(state, make_state(1))
         assert f"{path / '2'}: the checkpoint cannot be read: " in caplog.text
-        assert restore_params(path, make_state().params, "best")[0] == 1
+        assert restore_params(path, make_state().params)[0] == 1
     assert capfd.readouterr() == ("", "")
 
 

@@ -108,6 +108,18 @@ def test_another_spec_is_refused_field_by_field_and_changes_nothing(tmp_path: Pa
     open_run(tmp_path).close()  # the refusal holds no lock
 
 
+def test_a_run_of_an_older_icrl_is_resumed_where_the_fields_that_it_lacks_have_their_defaults(tmp_path: Path):
+    open_run(tmp_path).close("done")
+    spec = {**SPEC, "new": 1}
+
+    def completed(old):
+        return {"new": 1, **old}
+
+    open_run(tmp_path, spec, completed=completed).close("done")
+    with pytest.raises(UserError, match="new: 1 -> 2"):
+        open_run(tmp_path, {**SPEC, "new": 2}, completed=completed)
+
+
 def test_a_run_resumed_with_other_software_is_warned_of(tmp_path: Path, caplog, monkeypatch):
     open_run(tmp_path).close("done")
     made_with = {**directory.provenance(), "python": "4.0.0"}

@@ -350,6 +350,8 @@ def test_several_mistakes_are_told_at_once(path: str):
         ("models: [s5]", "models: got ['s5']; expected a mapping from names to settings, with at least one"),
         ("scales: {small: 3}", "scales.small: got 3; expected a mapping"),
         ("default_scale: big", "scale: got 'big'; expected one of small, large"),
+        ("default_scale: [small]", "scale: got ['small']; expected one of small, large"),
+        ("default_model: {s5: 1}", "model: got {'s5': 1}; expected one of s5, mlp, gru"),
         ("default_model: rnn", "model: got 'rnn'; expected one of s5, mlp, gru"),
         ("model: {kind: s5}", f"model: got {{'kind': 's5'}}; {NO_VALUE}"),
     ],

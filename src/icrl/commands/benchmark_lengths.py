@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, show_tables, write_record
+from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, record_folder, show_tables, write_record
 from icrl.errors import UserError
 from icrl.learners.on_policy import LearnerState, OnPolicy
 from icrl.models import ModelSpec
@@ -46,6 +46,7 @@ def benchmark_lengths(
     clock = time.perf_counter
     lengths = parse_lengths(seq_len)
     experiments = load_models(spec or DEFAULT_SPEC, models, scale)
+    folder = record_folder(out)
     first = next(iter(experiments.values()))
     settings = replace(first.benchmark, match=match or first.benchmark.match)
     chosen = matched({name: experiment.model for name, experiment in experiments.items()}, settings.match)
@@ -73,7 +74,7 @@ def benchmark_lengths(
         },
         "peak_bytes": peak_bytes(),
     }
-    path = write_record(out, "benchmark", result)
+    path = write_record(folder, "benchmark", result)
     record = read_object(path)
     show_tables(length_tables(record))
     print(*skipped(record), path, sep="\n")

@@ -1,7 +1,6 @@
 """What the sections of `icrl benchmark` share: which models, how a record is written, how an interval is shown."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from rich.table import Table
 
 from icrl.commands.evaluate import made_with
 from icrl.errors import Problem, SpecError, did_you_mean, show
-from icrl.runs.disk import to_json, write_atomically
+from icrl.launch.machine import cores
+from icrl.runs.disk import require_folder, to_json, write_atomically
 from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names
 
 DEFAULT_SPEC = "benchmark"
@@ -31,12 +31,19 @@ def load_models(spec: str, names: Sequence[str] | None, scale: str | None = None
     return {name: load_experiment(spec, model=name, scale=scale) for name in names or known}
 
 
-def write_record(out: Path | None, name: str, content: Mapping[str, Any]) -> Path:
-    """Writes what was measured, and with what, to ``<name>.json`` in ``out`` or results/benchmark; gives its path."""
-    folder = out or Path("results", "benchmark")
-    folder.mkdir(parents=True, exist_ok=True)
+def record_folder(out: Path | None) -> Path:
+    """Where records go, made if it is not there.
+
+    Raises:
+        UserError, MachineError: it cannot be, or cannot be written.
+    """
+    return require_folder(out or Path("results", "benchmark"))
+
+
+def write_record(folder: Path, name: str, content: Mapping[str, Any]) -> Path:
+    """Writes what was measured, and with what, to ``<name>.json`` in a folder; gives its path."""
     record: dict[str, Any] = {"schema": 2, **made_with()}
-    record["machine"] |= {"processor": _processor(), "cores_allowed": len(os.sched_getaffinity(0))}
+    record["machine"] |= {"cores_allowed": cores()}
     path = folder / f"{name}.json"
     write_atomically(path, json.dumps(to_json({**record, **content}), indent=1) + "\n")
     return path
@@ -49,10 +56,3 @@ def show_tables(tables: Iterable[Table]) -> None:
         console.width = TABLE_WIDTH
     for table in tables:
         console.print(table)
-
-
-def _processor() -> str:
-    """The processor's own name, where Linux tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from icrl.commands.benchmark_record import DEFAULT_SPEC, show_tables, write_record
+from icrl.commands.benchmark_record import DEFAULT_SPEC, record_folder, show_tables, write_record
 from icrl.errors import UserError
 from icrl.models import S5Spec
 from icrl.report.benchmark_tables import scan_tables
@@ -25,11 +25,14 @@ LAYER_REPETITIONS = 15
 def benchmark_scan(spec: str | None = None, *, scale: str | None = None, out: Path | None = None) -> None:
     """Times one layer at four shapes and one update of the spec's S5, and writes ``scan.json``; prints the tables.
 
+    Without a spec the update has the paper's size.
+
     Raises:
         UserError: the spec's model is not S5.
     """
     clock = time.perf_counter
-    experiment = load_experiment(spec or DEFAULT_SPEC, model="s5", scale=scale or "paper")
+    experiment = load_experiment(spec or DEFAULT_SPEC, model="s5", scale=scale or (None if spec else "paper"))
+    folder = record_folder(out)
     console = Console(stderr=True, highlight=False)
     layers = []
     for shape in SHAPES:
@@ -37,7 +40,7 @@ def benchmark_scan(spec: str | None = None, *, scale: str | None = None, out: Pa
         layers.append(measure_layer(shape, LAYER_REPETITIONS, clock))
     console.print("a whole update: compiling, the plain form too, which takes a minute")
     update = measure_update(experiment, clock)
-    path = write_record(out, "scan", {"layers": layers, "update": update, "peak_bytes": peak_bytes()})
+    path = write_record(folder, "scan", {"layers": layers, "update": update, "peak_bytes": peak_bytes()})
     show_tables(scan_tables(read_object(path)))
     print(path)
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from rich.console import Console
 
-from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, show_tables, write_record
+from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, record_folder, show_tables, write_record
 from icrl.commands.compiling import jit_for_one_run
 from icrl.commands.devices import choose_mesh, count_cores_as_devices
 from icrl.errors import SpecError
@@ -49,6 +49,7 @@ def benchmark_throughput(
     clock = time.perf_counter
     spec = spec or DEFAULT_SPEC
     experiments = load_models(spec, models, scale) if models else {"": load_experiment(spec, scale=scale)}
+    folder = record_folder(out)
     console = Console(stderr=True, highlight=False)
     console.print("the machine's rates")
     rates = machine_rates(clock=clock)
@@ -63,7 +64,7 @@ def benchmark_throughput(
         clock=clock,
     )
     result = {"machine_rates": rates, "training": training, "physics": physics, "peak_bytes": peak_bytes()}
-    path = write_record(out, "throughput", result)
+    path = write_record(folder, "throughput", result)
     show_tables(throughput_tables(read_object(path)))
     print(path)
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from icrl.errors import UserError
+from icrl.launch.machine import cores
 from icrl.learners.devices import mesh_of
 from icrl.spec.experiment import ExperimentSpec
 
@@ -30,13 +31,12 @@ def shared_equally(spec: ExperimentSpec, requested: str | None, devices: Sequenc
             f"--num-processes: got processes with {fewest} and with {most} devices; expected as many in each; "
             "JAX_NUM_CPU_DEVICES sets how many a CPU has"
         )
-    shares = spec.num_seeds * (spec.rows_per_task // spec.learner.row_groups)
-    usable = [count for count in range(1, fewest + 1) if shares % (count * len(members)) == 0]
+    usable = [count for count in range(1, fewest + 1) if spec.equal_shares % (count * len(members)) == 0]
     what = f"{spec.rows_per_task} rows a task in {spec.learner.row_groups} minibatches are to be shared equally"
     if spec.num_seeds > 1:
         what = f"{spec.num_seeds} seeds of {what}"
     if not usable:
-        raise UserError(f"--num-processes: got {len(members)}; expected a divisor of {shares}: {what}")
+        raise UserError(f"--num-processes: got {len(members)}; expected a divisor of {spec.equal_shares}: {what}")
     if requested in (None, "all"):
         number = usable[-1]
     elif requested in map(str, usable):
@@ -58,6 +58,6 @@ def count_cores_as_devices() -> None:
     if "JAX_NUM_CPU_DEVICES" in os.environ:
         return
     try:
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        jax.config.update("jax_num_cpu_devices", cores())
     except RuntimeError:
         return

@@ -1,11 +1,13 @@
 """`icrl evaluate`: how trained agents adapt to projections and tasks they have not seen."""
 
 import json
+import logging
 import os
 import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,18 +21,19 @@ from icrl.adaptation import ACTORS, Adaptation, measure
 from icrl.commands.compiling import jit_for_one_run
 from icrl.errors import UserError, show
 from icrl.report.comparison import Comparison, load_records, memoryless_of
-from icrl.report.fields import Fields, read_object
 from icrl.report.illustrations import illustrate
-from icrl.report.records import SCHEMA, parse_record
+from icrl.report.records import SCHEMA, Record, load_references, parse_record
 from icrl.report.tables import print_evaluation
 from icrl.runs import compilation_cache
-from icrl.runs.checkpoints import metadata, restore_params
+from icrl.runs.checkpoints import newest, restore_params
 from icrl.runs.directory import EVALUATION, RunDirectory
-from icrl.runs.disk import to_json, write_atomically
+from icrl.runs.disk import require_folder, to_json, write_atomically
 from icrl.runs.provenance import git_commit
 from icrl.spec.experiment import ExperimentSpec, load_experiment
 from icrl.spec.parse import apply_overrides, parse
 from icrl.spec.shipped import existing_path
+
+logger = logging.getLogger(__name__)
 
 RESULTS = Path("results")
 
@@ -59,7 +62,13 @@ def evaluate(
     path = find_run(target, model=model, scale=scale, seed=seed, point=point)
     run = RunDirectory.read(path)
     spec = parse(ExperimentSpec, apply_overrides(run.spec, overrides))
-    record = evaluate_run(run, spec, checkpoint=path, tasks=tasks, episodes=episodes, trials=trials, out=out)
+    if out is not None:
+        require_folder(out)
+    options = {"--tasks": None if tasks == "all" else tasks, "--episodes": episodes, "--trials": trials}
+    changes = [*overrides, *(f"{option} {value}" for option, value in options.items() if value is not None)]
+    record = evaluate_run(
+        run, spec, checkpoint=path, tasks=tasks, episodes=episodes, trials=trials, out=out, changes=changes
+    )
     show_evaluation(run, record, out)
 
 
@@ -101,8 +110,12 @@ def evaluate_run(
     episodes: int | None = None,
     trials: int | None = None,
     out: Path | None = None,
+    changes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Evaluates all seeds of a run and writes ``evaluation.json``; gives the record (schema: docs/metrics.md)."""
+    """Evaluates all seeds of a run and writes ``evaluation.json``; gives the record (schema: docs/metrics.md).
+
+    ``changes`` says in what the evaluation is not the one that the run's spec describes.
+    """
     started = time.monotonic()
     checkpoint = checkpoint or run.path
     episodes = episodes or spec.evaluation.episodes_per_task
@@ -117,8 +130,10 @@ def evaluate_run(
 
     training = spec.build()
     template = jax.eval_shape(jax.vmap(training.init), jnp.zeros((spec.num_seeds, 2), jnp.uint32)).params
+    references = recorded_references(spec)
+    checkpoint, description = newest(checkpoint)
     _, params = restore_params(checkpoint, template)
-    env_steps = metadata(checkpoint)["metadata"].get("env_steps")
+    env_steps = description["metadata"].get("env_steps")
     if not isinstance(env_steps, int):
         raise UserError(f"{checkpoint}: got env_steps {show(env_steps)}; expected a checkpoint made by `icrl train`")
     environments = spec.environment.build(names, len(names) * episodes, trials_per_episode=trials)
@@ -131,6 +146,8 @@ def evaluate_run(
 
     agents = [played(index, "agent") for index in range(spec.num_seeds)]
     baselines = {actor: played(0, actor) for actor in ACTORS[1:]}
+    longest_trial = spec.environment.longest_trial
+    unplayed = trials * longest_trial - environments.episode_steps  # where only the shorter tasks are evaluated
     rows_of = {name: environments.row_task == index for index, name in enumerate(environments.tasks)}
     record = {
         "schema": SCHEMA,
@@ -141,8 +158,10 @@ def evaluate_run(
         "rung": rung_name(spec),
         "env_steps": env_steps,
         **made_with(),
+        "changes": list(changes),
         "trials_per_episode": spec.environment.trials_per_episode,
-        "trial_steps": spec.environment.longest_trial,
+        "trial_steps": longest_trial,
+        "action_repeat": spec.environment.action_repeat,
         "trials": trials,
         "num_episodes": episodes,
         "num_parameters": sum(int(np.prod(leaf.shape[1:])) for leaf in jax.tree.leaves(params)),
@@ -153,19 +172,19 @@ def evaluate_run(
             name: {
                 "split": spec.environment.split_of(name),
                 "returns": [_rounded(agent.returns[rows_of[name]]) for agent in agents],
-                "reward_by_step": [_rounded(agent.reward[:, rows_of[name]].mean(axis=1)) for agent in agents],
+                "reward_by_step": [
+                    _rounded(np.pad(agent.reward[:, rows_of[name]].mean(axis=1), (0, unplayed))) for agent in agents
+                ],
                 **{actor: float(played.returns[rows_of[name]].mean()) for actor, played in baselines.items()},
             }
             for name in names
         },
     }
-    references = load_references(spec)
     if references and set(names) <= references.keys():
         record["references"] = {name: references[name] for name in names}
     if out is None:
         run.write_json(EVALUATION, record)
     else:
-        out.mkdir(parents=True, exist_ok=True)
         write_atomically(out / EVALUATION, json.dumps(to_json(record)) + "\n")
     return record
 
@@ -174,11 +193,19 @@ def show_evaluation(run: RunDirectory, record: Mapping[str, Any], out: Path | No
     """Prints the table of a record and the paths of its figures."""
     folder = out or run.path
     parsed = parse_record(record, source=str(folder / EVALUATION))
-    recorded = [other for other in load_records(RESULTS) if other.experiment == parsed.experiment]
-    comparison = Comparison.of(parsed, memoryless_of(parsed, recorded))
+    comparison = Comparison.of(parsed, memoryless_of(parsed, _recorded(parsed.experiment)))
     print_evaluation(*comparison.headline)
     for path in illustrate(comparison, folder):
         print(path)
+
+
+def _recorded(experiment: str) -> list[Record]:
+    """The records of an experiment to stand beside; none where one is damaged, which is said."""
+    try:
+        return load_records(RESULTS, experiment)
+    except UserError as error:
+        logger.warning("no recorded agent is shown beside: %s", error)
+        return []
 
 
 def references_path(spec: ExperimentSpec) -> Path:
@@ -186,18 +213,19 @@ def references_path(spec: ExperimentSpec) -> Path:
     return RESULTS / "references" / f"{spec.name}.json"
 
 
-def load_references(spec: ExperimentSpec) -> dict[str, dict[str, float]]:
-    """The recorded reference lines that fit this spec's trials; empty where there are none."""
+def recorded_references(spec: ExperimentSpec) -> dict[str, dict[str, float | None]]:
+    """The recorded reference lines that fit this spec's trials; none where they are damaged, which is said."""
     path = references_path(spec)
     if not path.exists():
         return {}
-    recorded = Fields(read_object(path), str(path))
-    if recorded.count("trial_steps") != spec.environment.longest_trial:
+    try:
+        found = load_references(path)
+    except UserError as error:
+        logger.warning("no score is given: %s", error)
         return {}
-    return {
-        name: {line: task.number(line) for line in ("random", "do_nothing", "specialist")}
-        for name, task in recorded.child("references").children().items()
-    }
+    if not found.fit(spec.environment.longest_trial, spec.environment.action_repeat):
+        return {}
+    return {name: asdict(reference) for name, reference in found.tasks.items()}
 
 
 def rung_name(spec: ExperimentSpec) -> str:
@@ -214,6 +242,7 @@ def made_with() -> dict[str, Any]:
     """The command and the code that make a record, and what its numbers are measured on."""
     machine = {
         "platform": platform.machine(),
+        "processor": _processor(),
         "cores": os.cpu_count(),
         "devices": sorted({device.device_kind for device in jax.devices()}),
         "jax": jax.__version__,
@@ -237,3 +266,10 @@ def _training_cost(run: RunDirectory) -> dict[str, float]:
 def _rounded(values: ArrayLike) -> list:
     """Four decimals, so that records stay small."""
     return np.round(np.asarray(values, np.float64), 4).tolist()
+
+
+def _processor() -> str:
+    """The processor's own name, where Linux tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -55,7 +55,7 @@ class Progress:
         """Shows that ``done`` env steps are behind, and the latest return."""
         now = self._clock()
         speed = (done - self._done_before) / max(now - self._started, 1e-9)
-        shown = "" if score is None else f", return {score:.1f}"
+        shown = "" if score is None else f", return {score:.2f}"
         text = f"{done:,} of {self._total:,} env steps, {speed:,.0f}/s{shown},"
         self._bar.update(self._task, completed=done, text=text)
         last = done >= self._total

@@ -19,11 +19,11 @@ from icrl.commands.progress import Progress
 from icrl.envs.environment import Wrapper
 from icrl.envs.multi import Environments
 from icrl.envs.trial import Episodes
-from icrl.errors import MachineError
+from icrl.errors import MachineError, UserError
 from icrl.learners.on_policy import LearnerState
-from icrl.report.records import SCHEMA
+from icrl.report.records import SCHEMA, load_references
 from icrl.runs import compilation_cache
-from icrl.runs.disk import to_json, write_atomically
+from icrl.runs.disk import require_folder, to_json, write_atomically
 from icrl.spec.experiment import ExperimentSpec, load_experiment
 from icrl.types import Key, PyTree
 
@@ -41,6 +41,8 @@ def make_references(
         MachineError: specialists learned nothing, so that scores would mean nothing; the other tasks are written.
     """
     experiment = load_experiment(spec, scale=scale, overrides=overrides)
+    path = require_folder(out or references_path(experiment).parent) / f"{experiment.name}.json"
+    _refuse_to_replace_others(path, experiment)
     compilation_cache.enable()
     steps_each = experiment.specialist.total_env_steps
     references, failed = {}, []
@@ -54,7 +56,7 @@ def make_references(
                 failed.append(task)
             progress.advance(number * steps_each, returns["specialist"])
     if references:
-        _write(references, experiment, out)
+        _write(path, references, experiment)
     if failed:
         raise MachineError(
             f"no reference for {', '.join(failed)}: the specialist learned nothing; train it longer, or leave the task "
@@ -62,14 +64,28 @@ def make_references(
         )
 
 
-def _write(references: Mapping[str, Mapping[str, float]], experiment: ExperimentSpec, out: Path | None) -> None:
+def _refuse_to_replace_others(path: Path, experiment: ExperimentSpec) -> None:
+    """Raises UserError where the file has references that these would not make again."""
+    if not path.exists():
+        return
+    found, environment = load_references(path), experiment.environment
+    wrong = [f"of {task}" for task in found.tasks if task not in _tasks(experiment)]
+    if not found.fit(environment.longest_trial, environment.action_repeat):
+        wrong.append(f"in trials of {found.trial_steps} steps, an action held for {found.action_repeat or 'some'}")
+    if wrong:
+        raise UserError(
+            f"{path}: got references {', '.join(wrong)}; expected none but what {experiment.name} at "
+            f"{experiment.scale} scale makes again; choose another folder with --out, or remove the file"
+        )
+
+
+def _write(path: Path, references: Mapping[str, Mapping[str, float]], experiment: ExperimentSpec) -> None:
     """Writes the references of an experiment, its tasks in the spec's order, and prints the file's path."""
-    path = (out or references_path(experiment).parent) / f"{experiment.name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     record = {
         "schema": SCHEMA,
         "experiment": experiment.name,
         "trial_steps": experiment.environment.longest_trial,
+        "action_repeat": experiment.environment.action_repeat,
         **made_with(),
         "env_steps": experiment.specialist.total_env_steps,
         "references": {task: references[task] for task in _tasks(experiment) if task in references},
@@ -84,10 +100,7 @@ def _tasks(spec: ExperimentSpec) -> tuple[str, ...]:
 
 def specialist_of(spec: ExperimentSpec, task: str) -> ExperimentSpec:
     """The experiment that trains the specialist of one task."""
-    projection = spec.environment.projection
-    if projection is not None:
-        projection = replace(projection, project_observation=False, project_action=False)
-    environment = replace(spec.environment, train=(task,), held_out=(), trials_per_episode=1, projection=projection)
+    environment = replace(spec.environment.unprojected(), train=(task,), held_out=(), trials_per_episode=1)
     specialist = spec.specialist
     return replace(
         spec,

@@ -15,9 +15,9 @@ import numpy as np
 from jax.stages import Compiled
 
 from icrl.commands.devices import choose_mesh, count_cores_as_devices
-from icrl.commands.evaluate import evaluate_run, show_evaluation
+from icrl.commands.evaluate import evaluate_run, rung_name, show_evaluation
 from icrl.commands.progress import Progress
-from icrl.errors import MachineError
+from icrl.errors import MachineError, UserError
 from icrl.learners.devices import SharedLearner
 from icrl.learners.on_policy import LearnerState
 from icrl.runs import compilation_cache, processes
@@ -28,7 +28,7 @@ from icrl.runs.memory import memory_now
 from icrl.runs.traced_programs import trace
 from icrl.runs.trackers import Tracker, WandbTracker
 from icrl.spec.experiment import INCIDENTAL, ExperimentSpec, load_experiment
-from icrl.spec.parse import to_dict
+from icrl.spec.parse import parse, to_dict
 from icrl.types import PyTree
 
 Metrics = dict[str, np.ndarray]
@@ -80,7 +80,7 @@ def train(
             run = None
             if processes.is_first():
                 directory = out or experiment.default_directory
-                run = RunDirectory.open(directory, _identity(experiment), ["icrl", *sys.argv[1:]])
+                run = RunDirectory.open(directory, _identity(experiment), ["icrl", *sys.argv[1:]], _with_new_fields)
                 at_the_end.enter_context(run)
                 run.update_manifest(devices=[str(device) for device in mesh.devices.flat])
             with Interruption() as stop:
@@ -122,7 +122,7 @@ class Training:
 
         total = self.spec.num_updates
         env_steps = self.spec.env_steps_per_update
-        with Progress(total * env_steps, update * env_steps, silent=self.directory is None) as progress:
+        with Progress(self.spec.all_env_steps, update * env_steps, silent=self.directory is None) as progress:
             if self.directory:
                 self.directory.rewind_metrics(update)
                 progress.say(_plan(self.spec, self.learner.mesh, template, self.directory.path, update))
@@ -277,6 +277,14 @@ def _identity(spec: ExperimentSpec) -> dict[str, Any]:
     return {name: value for name, value in to_dict(spec).items() if name not in INCIDENTAL}
 
 
+def _with_new_fields(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's spec with the fields that icrl has gained since it was written, at their defaults."""
+    try:
+        return _identity(parse(ExperimentSpec, spec))
+    except UserError:
+        return dict(spec)
+
+
 def _tracker(run: RunDirectory | None, spec: ExperimentSpec, seed: int) -> Tracker:
     assert run, "only the first process has trackers"
     return WandbTracker(
@@ -295,7 +303,7 @@ def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState,
     """What is about to happen, for the user to check."""
     num_parameters = count_parameters(template.params) // spec.num_seeds
     projection = spec.environment.projection
-    num_trials = spec.environment.trials_per_episode
+    num_trials, repeat = spec.environment.trials_per_episode, spec.environment.action_repeat
     lines = {
         "experiment": f"{spec.name}, {spec.scale} scale, {f'point {spec.point}, ' if spec.point else ''}"
         f"seeds {', '.join(map(str, spec.seeds))}",
@@ -304,10 +312,12 @@ def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState,
         "held out": ", ".join(spec.environment.held_out) or "none",
         "seen through": "no projections"
         if projection is None
-        else f"{projection.kind} projections to {projection.observation_size} observations "
-        f"and {projection.action_size} actions",
-        "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.longest_trial} steps",
-        "budget": f"{spec.num_updates * spec.env_steps_per_update:,} env steps per seed in {spec.num_updates} updates "
+        else f"{rung_name(spec)} projections to {projection.observation_size} observations "
+        f"and {projection.action_size} actions"
+        + (f", in training also {', '.join(projection.curriculum)}" if projection.curriculum else ""),
+        "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.longest_trial} steps at most"
+        + (f", each action held for {repeat} of the environment's" if repeat > 1 else ""),
+        "budget": f"{spec.all_env_steps:,} env steps per seed in {spec.num_updates} updates "
         f"of {spec.num_rows} rows x {spec.learner.rollout_steps} steps",
         "devices": f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
         + (f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""),

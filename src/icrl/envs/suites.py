@@ -82,6 +82,20 @@ class TaskSetSpec:
         """Most env steps a trial can last: the time limit, or what the environments set themselves."""
         return max(self._limit(environment) for environment in self._environments(self.train + self.held_out))
 
+    def unprojected(self) -> "TaskSetSpec":
+        """The same tasks seen as they are, in slots that are wide enough for each."""
+        if self.projection is None:
+            return self
+        environments = self._environments(self.train + self.held_out)
+        projection = replace(
+            self.projection,
+            observation_size=max(self.projection.observation_size, *(e.observation_size for e in environments)),
+            action_size=max(self.projection.action_size, *(e.action_space.size for e in environments)),
+            project_observation=False,
+            project_action=False,
+        )
+        return replace(self, projection=projection)
+
     def split_of(self, task: str) -> Literal["train", "held_out"]:
         """Which part of the set a task belongs to."""
         return "train" if task in self.train else "held_out"

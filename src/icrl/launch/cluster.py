@@ -91,9 +91,10 @@ def _submit(runs: Sequence[Run], submitit: Any, cluster: str) -> Iterator[tuple[
 
     for _, same in groupby(sorted(runs, key=order), key=order):
         array = list(same)
-        executor = _executor(resources_of(array[0]), submitit, cluster)
-        environment = {} if resources_of(array[0]).gpus else {"JAX_PLATFORMS": "cpu"}
-        commands = [icrl(*run.arguments, "--devices", _devices(resources_of(run))) for run in array]
+        wanted = resources_of(array[0])
+        executor = _executor(wanted, submitit, cluster)
+        environment = {} if wanted.gpus else {"JAX_PLATFORMS": "cpu"}
+        commands = [icrl(*run.arguments, "--devices", str(run.devices(wanted.gpus or wanted.cpus))) for run in array]
         try:
             jobs = executor.map_array(Training(), commands, [run.log for run in array], [environment for _ in array])
         except submitit.core.utils.FailedJobError as error:
@@ -120,10 +121,6 @@ def _executor(resources: ResourcesSpec, submitit: Any, cluster: str) -> Any:
         **({"gpus_per_node": resources.gpus} if resources.gpus else {}),
     )
     return executor
-
-
-def _devices(resources: ResourcesSpec) -> str:
-    return str(resources.gpus or resources.cpus)
 
 
 def _wait(jobs: Mapping[Run, Any], account: Account, stop: Interruption) -> None:

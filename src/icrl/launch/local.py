@@ -64,9 +64,10 @@ def run_here(runs: Sequence[Run], account: Account, capacity: Capacity) -> None:
 
 
 def _start(run: Run, running: dict[Run, subprocess.Popen[bytes]], account: Account, machine: Machine) -> None:
-    devices = "all" if machine.has_accelerator else str(run.experiment.resources.cpus)
+    cores = min(run.experiment.resources.cpus, machine.cores)
+    devices = "all" if machine.has_accelerator else run.devices(cores)
     try:
-        running[run] = start(icrl(*run.arguments, "--devices", devices), run.log)
+        running[run] = start(icrl(*run.arguments, "--devices", str(devices)), run.log)
     except OSError as error:
         account.ended(run, str(error))
     else:

@@ -53,13 +53,17 @@ class Run:
         """The file in that folder that takes what it says."""
         return self.directory / LOG
 
+    def devices(self, most: int) -> int:
+        """As many devices, up to so many, as can share it equally."""
+        return max(count for count in range(1, most + 1) if self.experiment.equal_shares % count == 0)
+
     def finished(self) -> RunDirectory | None:
         """The run directory that holds its result: of the same spec, with its seeds and the most besides; or None."""
         found = []
         for folder in sorted(self.directory.parent.glob("seed*")):
             with suppress(UserError):
                 run = RunDirectory.read(folder)
-                if run.manifest.get("status") == "done" and (folder / EVALUATION).exists() and self._is_in(run.spec):
+                if run.manifest.get("status") == "done" and self._is_in(run.spec) and _is_evaluated(run):
                     found.append(run)
         return max(found, key=lambda run: run.spec.get("num_seeds", 1), default=None)
 
@@ -91,6 +95,14 @@ class Run:
         other = parse(ExperimentSpec, spec)
         apart = {name: getattr(self.experiment, name) for name in ("seed", "num_seeds", *INCIDENTAL)}
         return {*self.experiment.seeds} <= {*other.seeds} and replace(other, **apart) == self.experiment
+
+
+def _is_evaluated(run: RunDirectory) -> bool:
+    """Whether its evaluation is the one that its spec describes, of the whole training: there are others."""
+    evaluation, spec = run.read_json(EVALUATION), parse(ExperimentSpec, run.spec)
+    if not isinstance(evaluation, dict):
+        return False
+    return evaluation.get("changes") == [] and evaluation.get("env_steps") == spec.all_env_steps
 
 
 def runs_of(spec: str, scale: str | None) -> Iterator[Run]:

@@ -50,7 +50,8 @@ class A2C(OnPolicy):
         """One gradient step on all rows; nothing is drawn."""
         del key
         params, optimizer, metrics = self.gradient_step(params, optimizer, batch)
-        return params, optimizer, self._average(metrics)
+        first = self._over_devices(jax.lax.pmax, metrics.pop("ratio_error"))
+        return params, optimizer, self._average(metrics) | {"first_ratio_error": first}
 
     def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The actor-critic loss of a rollout, replayed from its stored memory."""
@@ -67,7 +68,7 @@ class A2C(OnPolicy):
             "policy_loss": policy_loss,
             "value_loss": value_loss,
             "entropy": entropy,
-            "first_ratio_error": jnp.max(jnp.abs(jnp.expm1(log_prob - steps.log_prob))),
+            "ratio_error": jnp.max(jnp.abs(jnp.expm1(log_prob - steps.log_prob))),
         }
 
     @property

@@ -91,13 +91,13 @@ def memoryless_of(record: Record, records: Iterable[Record]) -> Record | None:
     return None
 
 
-def load_records(results: Path) -> list[Record]:
-    """Every record of a results folder, measured against the folder's references; [] if it has none.
+def load_records(results: Path, experiment: str | None = None) -> list[Record]:
+    """The records of a results folder, or of one experiment, measured against the folder's references; [] if none.
 
     Raises UserError if a record or a reference is malformed: file and field, got, expected.
     """
-    references = _load_references(results)
-    records = [load_record(path) for path in sorted((results / "records").glob("**/*.json"))]
+    references = _load_references(results, experiment)
+    records = [load_record(path) for path in sorted((results / "records" / (experiment or "")).glob("**/*.json"))]
     return [
         record.with_references(found.tasks) if (found := _references_of(record, references)) else record
         for record in records
@@ -191,9 +191,11 @@ def _conditions(record: Record) -> tuple[Any, ...]:
     return record.experiment, record.scale, record.point, record.rung, record.trial_steps
 
 
-def _load_references(results: Path) -> list[References]:
-    return [load_references(path) for path in sorted((results / "references").glob("*.json"))]
+def _load_references(results: Path, experiment: str | None = None) -> list[References]:
+    paths = sorted((results / "references").glob("*.json"))
+    return [load_references(path) for path in paths if experiment in (None, path.stem)]
 
 
 def _references_of(record: Record, references: list[References]) -> References | None:
-    return next((candidate for candidate in references if candidate.fit(record)), None)
+    of_experiment = [candidate for candidate in references if candidate.experiment == record.experiment]
+    return next((one for one in of_experiment if one.fit(record.trial_steps, record.action_repeat)), None)

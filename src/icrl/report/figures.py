@@ -48,8 +48,8 @@ def adaptation_curves(records: Sequence[Record]) -> Figure:
 def reward_by_step(records: Sequence[Record]) -> Figure:
     """Reward by step in context, a panel per task, mean over episodes and seeds; the band spans the seeds.
 
-    Rewards are averaged over eighths of a trial. Vertical lines are a whole trial apart: a new one starts
-    there, unless one terminated early. Horizontal lines are the references' mean reward per step.
+    Rewards are averaged over eighths of a trial. Vertical lines part trials, which must last to their limit.
+    Horizontal lines are the references' mean reward per step.
     """
     figure, panels = _task_panels(records)
     styles = model_styles(record.model for record in records)

@@ -44,8 +44,8 @@ ILLUSTRATIONS = (
     ),
     Illustration(
         "reward-by-step",
-        "Reward by step in context, task by task. Bands span the seeds; vertical lines part whole trials.",
-        lambda c: figures.reward_by_step(c.headline),
+        "Reward by step in context, task by task. Bands span the seeds; vertical lines part trials.",
+        lambda c: figures.reward_by_step(c.headline) if all(r.trials_keep_step for r in c.headline) else None,
     ),
     Illustration(
         "learning",
@@ -67,7 +67,8 @@ ILLUSTRATIONS = (
 
 GRID_CAPTION = (
     "Return of the last trial with 95 % intervals, training time of one seed (compiling aside), and what the compiled "
-    "training holds in memory at once, by point of the grid."
+    "training holds in memory at once for all its seeds, by point of the grid. Runs may come from machines of other "
+    "speed, and from busy ones."
 )
 
 

@@ -103,6 +103,8 @@ class Record:
     machine: Mapping[str, Any] = field(default_factory=dict)
     point: str = ""
     """The point of the experiment's grid, "" off it."""
+    action_repeat: int | None = None
+    """Steps of the environment in an env step; None in records that do not say."""
     apart: frozenset[str] = frozenset()
     """Tasks that count in no mean, since they ask for no adaptation."""
 
@@ -110,6 +112,11 @@ class Record:
     def last_trial(self) -> int:
         """Index of the last trial that training knew; those after it extrapolate."""
         return min(self.trials, self.trials_per_episode) - 1
+
+    @property
+    def trials_keep_step(self) -> bool:
+        """Whether a step in context is in the same trial of every episode: not where trials end early."""
+        return self.trials == 1 or all(np.any(task.reward_by_step[:, -1]) for task in self.tasks.values())
 
     @property
     def last_returns(self) -> list[np.ndarray]:
@@ -175,13 +182,17 @@ class References:
     experiment: str
     trial_steps: int
     """Length of the longest trial when they were measured: returns of another length do not compare."""
+    action_repeat: int | None
+    """Steps of the environment in an env step when they were measured; None where the file does not say."""
     command: str
     """The command that made them."""
     tasks: Mapping[str, Reference]
 
-    def fit(self, record: Record) -> bool:
-        """Whether they were measured under the record's conditions."""
-        return self.experiment == record.experiment and self.trial_steps == record.trial_steps
+    def fit(self, trial_steps: int, action_repeat: int | None) -> bool:
+        """Whether they were measured under these conditions, as far as both are known."""
+        return self.trial_steps == trial_steps and (
+            None in (self.action_repeat, action_repeat) or self.action_repeat == action_repeat
+        )
 
 
 def load_record(path: Path) -> Record:
@@ -238,6 +249,7 @@ def parse_record(data: Mapping[str, Any], source: str = "evaluation") -> Record:
         tasks=tasks,
         machine=fields.mapping("machine") if fields.has("machine") else {},
         point=fields.name("point") if fields.has("point") else "",
+        action_repeat=fields.count("action_repeat") if fields.has("action_repeat") else None,
     )
 
 
@@ -252,6 +264,7 @@ def load_references(path: Path) -> References:
         source=str(path),
         experiment=fields.name("experiment"),
         trial_steps=fields.count("trial_steps"),
+        action_repeat=fields.count("action_repeat") if fields.has("action_repeat") else None,
         command=fields.text("command"),
         tasks=_parse_references(fields.child("references")),
     )

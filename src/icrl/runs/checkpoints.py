@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -126,45 +126,44 @@ class Checkpoints:
             (self.path / str(other)).rename(self.path / f"{other}.discarded")
 
 
-def restore_params(path: Path, template: PyTree, which: Literal["newest", "best"] = "newest") -> tuple[int, PyTree]:
+def restore_params(path: Path, template: PyTree) -> tuple[int, PyTree]:
     """The update and the parameters alone, the leaves of the state below `params`.
 
     Args:
-        path: one checkpoint, a folder of checkpoints, or a run directory.
+        path: one checkpoint, or a folder of checkpoints or a run directory, of which the newest readable one is taken.
         template: the parameters, or their shapes.
-        which: of several checkpoints; if that one cannot be read, the next best is taken.
 
     Raises:
         UserError: there is no checkpoint, or its parameters do not fit the template.
         MachineError: none can be read.
     """
-    return _first_readable(_candidates(path, which), lambda folder: _read(folder, template, "params."))
+    return _first_readable(_candidates(path), lambda folder: _read(folder, template, "params."))
 
 
-def metadata(path: Path, which: Literal["newest", "best"] = "newest") -> dict[str, Any]:
-    """`update`, `best_score` and `metadata` as saved in the checkpoint that `restore_params` takes.
+def newest(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of the checkpoint that `restore_params` takes, and its `update`, `best_score` and `metadata`.
 
     Raises:
         UserError: there is no checkpoint.
         MachineError: none can be read.
     """
 
-    def read(folder: Path) -> dict[str, Any]:
+    def read(folder: Path) -> tuple[Path, dict[str, Any]]:
         description = _verified_description(folder)
-        return {key: description[key] for key in ("update", "best_score", "metadata")}
+        return folder, {key: description[key] for key in ("update", "best_score", "metadata")}
 
-    return _first_readable(_candidates(path, which), read)
+    return _first_readable(_candidates(path), read)
 
 
-def _candidates(path: Path, which: Literal["newest", "best"]) -> list[Path]:
-    """Folders of checkpoints, the wanted one first."""
+def _candidates(path: Path) -> list[Path]:
+    """Folders of checkpoints, newest first."""
     if any((path / part).exists() for part in (ARRAYS, METADATA, CHECKSUMS)):
         return [path]
     checkpoints = Checkpoints(path / CHECKPOINTS if (path / CHECKPOINTS).is_dir() else path)
-    folders = [checkpoints.path / str(update) for update in checkpoints.updates()]
+    folders = [checkpoints.path / str(update) for update in reversed(checkpoints.updates())]
     if not folders:
         raise UserError(f"{path}: got no checkpoint in it; expected at least one; train the run first")
-    return sorted(folders, key=_rank if which == "best" else lambda folder: int(folder.name), reverse=True)
+    return folders
 
 
 def _rank(folder: Path) -> tuple[float, int]:

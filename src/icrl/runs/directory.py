@@ -77,6 +77,7 @@ class RunDirectory:
         path: Path,
         spec: Mapping[str, Any],
         command: Sequence[str],
+        completed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
         clock: Callable[[], float] = time.time,
     ) -> Self:
         """Creates the run, or resumes the one in the folder if its spec is the same; locks it.
@@ -85,6 +86,7 @@ class RunDirectory:
             path: the folder; its parents are made.
             spec: plain values, as `to_dict` gives them.
             command: the words of the command line, kept in the manifest.
+            completed: gives a spec that an older icrl wrote the fields that it knew nothing of.
             clock: wall clock, in seconds since the epoch.
 
         Raises:
@@ -92,7 +94,7 @@ class RunDirectory:
                 open in another process.
             MachineError: the folder cannot be written.
         """
-        spec = yaml.safe_load(yaml.safe_dump(dict(spec)))
+        spec = _plain(spec)
         with writing(path):
             _refuse_what_is_no_run(path)
             _refuse_links_out_of(path)
@@ -104,7 +106,7 @@ class RunDirectory:
             if is_new:
                 run._start(spec, command)
             else:
-                run._resume(spec, command)
+                run._resume(spec, command, completed)
         except BaseException:
             lock.close()
             raise
@@ -135,8 +137,13 @@ class RunDirectory:
             **provenance(),
         )
 
-    def _resume(self, spec: Mapping[str, Any], command: Sequence[str]) -> None:
-        if changes := difference(self.spec, spec):
+    def _resume(
+        self,
+        spec: Mapping[str, Any],
+        command: Sequence[str],
+        completed: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    ) -> None:
+        if difference(self.spec, spec) and (changes := difference(_plain(completed(self.spec)), spec)):
             raise UserError(
                 f"{self.path}: holds a run of another spec; resume it with its own, or choose another --out\n"
                 + "\n".join(changes)
@@ -250,6 +257,11 @@ class RunDirectory:
                 yield record
             elif number < len(lines):  # the last piece is empty, or torn, or still being written
                 logger.warning("%s: line %d is damaged and was skipped", path, number)
+
+
+def _plain(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec as its file gives it back."""
+    return yaml.safe_load(yaml.safe_dump(dict(spec)))
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from icrl.errors import MachineError
+from icrl.errors import MachineError, UserError
 
 
 @contextmanager
@@ -31,6 +32,21 @@ def writing(path: Path) -> Iterator[None]:
             case _:
                 advice = "what was written before is intact; run the same command again"
         raise MachineError(f"{path}: could not be written ({error.strerror or error}); {advice}") from error
+
+
+def require_folder(path: Path) -> Path:
+    """Makes the folder where there is none, and gives it: before the work whose result is to go there.
+
+    Raises:
+        UserError: there is something else.
+        MachineError: it cannot be written.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: got a file; expected a folder or nothing; choose another folder with --out")
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -186,6 +186,11 @@ class ExperimentSpec:
         return self.num_rows // len(self.environment.train)
 
     @property
+    def equal_shares(self) -> int:
+        """The parts that seeds and rows can be cut into: each divisor of them is a number of devices that can share."""
+        return self.num_seeds * (self.rows_per_task // self.learner.row_groups)
+
+    @property
     def env_steps_per_update(self) -> int:
         """Env steps of one update, per seed."""
         return self.num_rows * self.learner.rollout_steps
@@ -199,6 +204,11 @@ class ExperimentSpec:
     def num_updates(self) -> int:
         """Updates in the whole run."""
         return self.num_chunks * self.updates_per_chunk
+
+    @property
+    def all_env_steps(self) -> int:
+        """Env steps of the whole run, per seed: `total_env_steps`, rounded up."""
+        return self.num_updates * self.env_steps_per_update
 
     @property
     def seeds(self) -> range:
@@ -301,8 +311,8 @@ def _take_named(data: dict[str, Any], section: str) -> Mapping[str, Any]:
     return {str(name): settings or {} for name, settings in found.items()}
 
 
-def _choose(what: str, named: Mapping[str, Any], wanted: str | None) -> tuple[str, Any]:
+def _choose(what: str, named: Mapping[str, Any], wanted: Any) -> tuple[str, Any]:
     wanted = next(iter(named)) if wanted is None else wanted
-    if wanted not in named:
+    if not isinstance(wanted, str) or wanted not in named:
         raise SpecError([Problem(what, show(wanted), f"one of {', '.join(named)}", did_you_mean(wanted, named))])
     return wanted, named[wanted]
