@@ -34,6 +34,13 @@ above {NEAR_SPECIALIST} in its last trial asks for no adaptation: it counts in n
 """
 
 
+HOW = (
+    "A command made its row at the commit beside it. Where the spec has changed since, `environment.projection.kind` "
+    "is in the column of projections, and the rest in the record's `.spec.yaml`, if it has one.\n"
+)
+"""Above what the records were made by."""
+
+
 def write_readme(
     comparisons: Iterable[Comparison],
     captions: Mapping[str, Mapping[Path, str]],
@@ -83,7 +90,7 @@ def _section(comparison: Comparison, illustrations: Sequence[str]) -> str:
     parts += [f"### Return per trial{ends}\n", _task_table(comparison.headline)]
     parts += [_beside_the_paper(comparison.experiment, comparison.headline)]
     parts += illustrations[1:]
-    parts += ["### How it was made\n", _provenance_table(comparison.records), _origins(comparison)]
+    parts += ["### How it was made\n", HOW, _provenance_table(comparison.records), _origins(comparison)]
     return "\n".join(parts)
 
 
@@ -102,6 +109,7 @@ def _grid_section(grid: Grid, illustrations: Sequence[str]) -> str:
             markdown_table([grid.experiment.replace("_", " "), *headings], rows),
             _beside_the_paper(grid.experiment, grid.records),
             "### How it was made\n",
+            HOW,
             _provenance_table(grid.records),
             _machines(grid.records),
         ]
@@ -171,22 +179,25 @@ def _beside_the_paper(experiment: str, records: Sequence[Record]) -> str:
     if not published or not ours:
         return ""
     digits = return_digits(*(interval.estimate for _, _, interval in ours))
+    nothing = [published.doing_nothing(record, what) for what, record, _ in ours]
     rows = [
         [
             what.replace("_", " "),
             label(record.model),
             published.values[what].get(record.model, DASH),
             interval.format(digits) if interval.low < interval.high else format_number(interval.estimate, digits),
+            *([format_known(earned, digits)] if any(nothing) else []),
             str(len(record.seeds)),
             f"{record.env_steps:,}",
         ]
-        for what, record, interval in ours
+        for (what, record, interval), earned in zip(ours, nothing, strict=True)
     ]
+    headings = ["", "model", "the paper", "ours", *(["doing nothing"] if any(nothing) else [])]
     return "\n".join(
         [
             "### Beside the paper\n",
             f"The {published.measure}; the paper's from {published.source}.\n",
-            markdown_table(["", "model", "the paper", "ours", "our seeds", "our env steps per seed"], rows),
+            markdown_table([*headings, "our seeds", "our env steps per seed"], rows),
         ]
     )
 
