@@ -67,8 +67,7 @@ ILLUSTRATIONS = (
 
 GRID_CAPTION = (
     "Return of the last trial with 95 % intervals, training time of one seed (compiling aside), and what the compiled "
-    "training holds in memory at once for all its seeds, by point of the grid. Runs may come from machines of other "
-    "speed, and from busy ones."
+    "training holds in memory at once for all its seeds, by point of the grid."
 )
 
 

@@ -36,7 +36,8 @@ above {NEAR_SPECIALIST} in its last trial asks for no adaptation: it counts in n
 
 HOW = (
     "A command made its row at the commit beside it. Where the spec has changed since, `environment.projection.kind` "
-    "is in the column of projections, and the rest in the record's `.spec.yaml`, if it has one.\n"
+    "is in the column of projections, and the rest in the record's `.spec.yaml`, if it has one. Seconds are of "
+    "machines of different speed, some of them busy.\n"
 )
 """Above what the records were made by."""
 
