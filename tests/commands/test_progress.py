@@ -28,7 +28,7 @@ def test_speed_and_time_left_count_from_the_end_of_compiling(clock: Clock, capsy
         progress.advance(14_000, score=3.14)
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "14,000 of 50,000 env steps, 200/s, return 3.1, 3.0 min left\n"
+    assert err == "14,000 of 50,000 env steps, 200/s, return 3.14, 3.0 min left\n"
 
 
 def test_lines_are_some_seconds_apart_and_the_last_one_is_never_missing(
