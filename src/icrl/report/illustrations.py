@@ -67,7 +67,8 @@ ILLUSTRATIONS = (
 
 GRID_CAPTION = (
     "Return of the last trial with 95 % intervals, training time of one seed (compiling aside), and what the compiled "
-    "training holds in memory at once for all its seeds, by point of the grid."
+    "training holds in memory at once for all its seeds, by point of the grid. Points "
+    "may differ in their machine's speed and in their number of seeds: see how they were made."
 )
 
 
