@@ -43,7 +43,7 @@ def record_folder(out: Path | None) -> Path:
 def write_record(folder: Path, name: str, content: Mapping[str, Any]) -> Path:
     """Writes what was measured, and with what, to ``<name>.json`` in a folder; gives its path."""
     record: dict[str, Any] = {"schema": 2, **made_with()}
-    record["machine"] |= {"cores_allowed": cores()}
+    record["machine"]["cores_allowed"] = cores()
     path = folder / f"{name}.json"
     write_atomically(path, json.dumps(to_json({**record, **content}), indent=1) + "\n")
     return path

@@ -63,7 +63,7 @@ class Run:
         for folder in sorted(self.directory.parent.glob("seed*")):
             with suppress(UserError):
                 run = RunDirectory.read(folder)
-                if run.manifest.get("status") == "done" and self._is_in(run.spec) and _is_evaluated(run):
+                if run.manifest.get("status") == "done" and self._is_in(run.spec) and self._is_evaluated(run):
                     found.append(run)
         return max(found, key=lambda run: run.spec.get("num_seeds", 1), default=None)
 
@@ -96,13 +96,12 @@ class Run:
         apart = {name: getattr(self.experiment, name) for name in ("seed", "num_seeds", *INCIDENTAL)}
         return {*self.experiment.seeds} <= {*other.seeds} and replace(other, **apart) == self.experiment
 
-
-def _is_evaluated(run: RunDirectory) -> bool:
-    """Whether its evaluation is the one that its spec describes, of the whole training: there are others."""
-    evaluation, spec = run.read_json(EVALUATION), parse(ExperimentSpec, run.spec)
-    if not isinstance(evaluation, dict):
-        return False
-    return evaluation.get("changes") == [] and evaluation.get("env_steps") == spec.all_env_steps
+    def _is_evaluated(self, run: RunDirectory) -> bool:
+        """Whether the evaluation in a run of it is the one that the spec describes, of the whole training."""
+        evaluation = run.read_json(EVALUATION)
+        if not isinstance(evaluation, dict):
+            return False
+        return evaluation.get("changes") == [] and evaluation.get("env_steps") == self.experiment.all_env_steps
 
 
 def runs_of(spec: str, scale: str | None) -> Iterator[Run]:

@@ -107,8 +107,12 @@ class Checkpoints:
         """
         with writing(self.path):
             self._clear_up()
-        newest_first = [self.path / str(update) for update in reversed(self.updates())]
-        return _first_readable(newest_first, lambda folder: _read(folder, template)) if newest_first else None
+        folders = self.newest_first()
+        return _first_readable(folders, lambda folder: _read(folder, template)) if folders else None
+
+    def newest_first(self) -> list[Path]:
+        """The folders of the checkpoints, readable or not."""
+        return [self.path / str(update) for update in reversed(self.updates())]
 
     def _clear_up(self) -> None:
         """Deletes what is no checkpoint, once it has put back the one that a killed process was replacing."""
@@ -159,8 +163,7 @@ def _candidates(path: Path) -> list[Path]:
     """Folders of checkpoints, newest first."""
     if any((path / part).exists() for part in (ARRAYS, METADATA, CHECKSUMS)):
         return [path]
-    checkpoints = Checkpoints(path / CHECKPOINTS if (path / CHECKPOINTS).is_dir() else path)
-    folders = [checkpoints.path / str(update) for update in reversed(checkpoints.updates())]
+    folders = Checkpoints(path / CHECKPOINTS if (path / CHECKPOINTS).is_dir() else path).newest_first()
     if not folders:
         raise UserError(f"{path}: got no checkpoint in it; expected at least one; train the run first")
     return folders
