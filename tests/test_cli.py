@@ -17,12 +17,12 @@ import icrl
 from icrl.cli import app
 from icrl.errors import MachineError, SpecError, UserError
 
-VERBS = ("train", "evaluate", "benchmark", "report", "reproduce")
-FUNCTIONS = {verb: verb for verb in VERBS} | {"references": "make_references"}
-"""By module of `icrl.commands`: what the command line calls there."""
+VERBS = ("train", "evaluate", "references", "benchmark", "report", "reproduce")
+"""Each is a function of the module of `icrl.commands` that is named like it."""
 REQUIRED = {
     "train": ["some.yaml"],
     "evaluate": ["some.yaml"],
+    "references": ["some.yaml"],
     "benchmark": ["--seq-len", "sweep"],
     "report": [],
     "reproduce": [],
@@ -35,9 +35,9 @@ class Commands:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self.error: BaseException | None = None
-        for module_name, function in FUNCTIONS.items():
-            module = ModuleType(f"icrl.commands.{module_name}")
-            setattr(module, function, self._call)
+        for verb in VERBS:
+            module = ModuleType(f"icrl.commands.{verb}")
+            setattr(module, verb, self._call)
             monkeypatch.setitem(sys.modules, module.__name__, module)
 
     def _call(self, *arguments: Any, **options: Any) -> None:
@@ -98,21 +98,11 @@ def test_evaluate_hands_over_every_argument(commands: Commands):
     assert commands.calls == [(("runs/s5",), {**options, **rest})]
 
 
-def test_references_hands_over_every_argument_that_it_takes(commands: Commands):
-    done = run("evaluate", "a.yaml", "--references", "--scale", "smoke", "--out", "there", "specialist.num_rows=8")
+def test_references_hands_over_every_argument(commands: Commands):
+    done = run("references", "a.yaml", "--scale", "smoke", "--out", "there", "specialist.num_rows=8")
     assert done.exit_code == 0
     options = {"scale": "smoke", "out": Path("there"), "overrides": ["specialist.num_rows=8"]}
     assert commands.calls == [(("a.yaml",), options)]
-
-
-def test_references_refuses_what_would_have_no_effect(commands: Commands):
-    options = ["--model", "s5", "--seed", "0", "--point", "64", "--tasks", "all", "--episodes", "8", "--trials", "6"]
-    done = run("evaluate", "a.yaml", "--references", *options)
-    assert (done.exit_code, done.stdout, commands.calls) == (2, "", [])
-    assert done.stderr == (
-        "icrl evaluate: --model, --seed, --point, --tasks, --episodes, --trials: got a value; expected none, "
-        "since --references trains a specialist for every task\n"
-    )
 
 
 def test_benchmark_and_report_hand_over_every_argument(commands: Commands):
@@ -141,34 +131,44 @@ def test_benchmark_and_report_hand_over_every_argument(commands: Commands):
 def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     for verb in VERBS:
         assert run(verb, *REQUIRED[verb]).exit_code == 0
-    train, evaluate, benchmark, report, reproduce = commands.calls
+    train, evaluate, references, benchmark, report, reproduce = commands.calls
     nothing = {"model": None, "seed": None, "scale": None, "point": None, "out": None, "overrides": []}
     processes = {"coordinator": None, "num_processes": None, "process_id": None, "heartbeat_seconds": None}
     assert train == (("some.yaml",), {**nothing, **processes, "num_seeds": None, "devices": None, "wandb": None})
     ask = {"tasks": "all", "episodes": None, "trials": None}
     assert evaluate == (("some.yaml",), {**nothing, **ask})
+    assert references == (("some.yaml",), {"scale": None, "out": None, "overrides": []})
     ask = {"seq_len": "sweep", "throughput": False, "scan": False, "models": None, "match": None, "scale": None}
     assert benchmark == ((None,), {**ask, "out": None})
     assert report == ((None,), {"out": None})
     assert reproduce == (([],), {"scale": None, "launcher": "local", "jobs": None})
 
 
-WRITTEN = [module for module in FUNCTIONS if (Path(icrl.__file__).parent / "commands" / f"{module}.py").exists()]
-
-
-@pytest.mark.parametrize("module", WRITTEN)
-def test_the_real_command_takes_what_its_verb_hands_over(module: str, monkeypatch: pytest.MonkeyPatch):
-    command = getattr(import_module(f"icrl.commands.{module}"), FUNCTIONS[module])
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_real_command_takes_what_its_verb_hands_over(verb: str, monkeypatch: pytest.MonkeyPatch):
+    command = getattr(import_module(f"icrl.commands.{verb}"), verb)
     commands = Commands(monkeypatch)
-    run(*(["evaluate", "some.yaml", "--references"] if module == "references" else [module, *REQUIRED[module]]))
+    run(verb, *REQUIRED[verb])
     ((arguments, options),) = commands.calls
     bound = signature(command).bind(*arguments, **options)
     assert bound.arguments.keys() == signature(command).parameters.keys()
 
 
+def test_a_tilde_is_the_home_folder_in_every_path(commands: Commands, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    taking = [verb for verb in VERBS if "--out" in run(verb, "--help").stdout]
+    assert len(taking) == 5
+    for verb in taking:
+        assert run(verb, *REQUIRED[verb], "--out=~/there").exit_code == 0
+    assert run("report", "~/results").exit_code == 0
+    assert [options["out"] for _, options in commands.calls] == [Path("/home/me/there")] * 5 + [None]
+    assert commands.calls[-1][0] == (Path("/home/me/results"),)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        (["train", "some.yaml", "--out=~nobody_of_this_name/x"], "'--out': got '~nobody_of_this_name/x'; expected"),
         (["train"], "Missing argument"),
         (["tarin", "some.yaml"], "No such command 'tarin'"),
         (["train", "some.yaml", "--sed", "1"], "No such option: --sed"),

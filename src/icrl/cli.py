@@ -17,7 +17,6 @@ from typing import Annotated, Literal
 import typer
 
 from icrl import __version__
-from icrl.errors import UserError
 from icrl.exit_codes import failing_with_an_exit_code
 
 app = typer.Typer(
@@ -48,6 +47,14 @@ def _whole_number(text: str, *, least: int, most: int) -> int:
     return number
 
 
+def _path(text: str) -> Path:
+    """A path, its `~` expanded: a shell leaves the one of `--out=~/runs` alone."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise typer.BadParameter(f"got {text!r}; expected a path; the home folder of its ~ is unknown") from None
+
+
 Spec = Annotated[
     str,
     typer.Argument(metavar="SPEC", help="Path of a YAML spec, or the name of a shipped one (meta_brax)."),
@@ -64,7 +71,9 @@ Point = Annotated[
     str | None, typer.Option(metavar="NAME", help="One of the spec's grid of runs.  [default: off the grid]")
 ]
 Seed = Annotated[int | None, typer.Option(parser=_seed, metavar="N", help="Seed of every draw.  [default: the spec's]")]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write.  [default: below results/]")]
+Out = Annotated[
+    Path | None, typer.Option(parser=_path, metavar="DIR", help="Where to write.  [default: below results/]")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of a failure.")]
 
 
@@ -194,10 +203,6 @@ def evaluate(
             help="Trials an episode; may exceed training's.  [default: the spec's]",
         ),
     ] = None,
-    references: Annotated[
-        bool,
-        typer.Option("--references", help="Regenerate the spec's random, do-nothing and specialist lines instead."),
-    ] = False,
     out: Out = None,
     verbose: Verbose = False,
 ) -> None:
@@ -208,17 +213,8 @@ def evaluate(
     \b
     icrl evaluate meta_brax
     icrl evaluate results/runs/meta_brax/cpu/s5/seed0 --tasks held_out --trials 8
-    icrl evaluate meta_brax --references
     """
     with failing_with_an_exit_code("evaluate", verbose):
-        if references:
-            _refuse_beside_references(
-                model=model, seed=seed, point=point, tasks=tasks, episodes=episodes, trials=trials
-            )
-            with quiet_imports():
-                from icrl.commands.references import make_references
-            make_references(target, scale=scale, out=out, overrides=overrides or [])
-            return
         with quiet_imports():
             from icrl.commands.evaluate import evaluate as run
         run(
@@ -235,12 +231,22 @@ def evaluate(
         )
 
 
-def _refuse_beside_references(**options: object) -> None:
-    """Raises UserError for the options that have no effect on references."""
-    if given := [f"--{name}" for name, value in options.items() if value is not None]:
-        raise UserError(
-            f"{', '.join(given)}: got a value; expected none, since --references trains a specialist for every task"
-        )
+@app.command()
+def references(
+    spec: Spec, overrides: Overrides = None, scale: Scale = None, out: Out = None, verbose: Verbose = False
+) -> None:
+    """Train and measure what scores of 0 and 1 stand for, on every task of a spec.
+
+    Scores of 0: a random policy, or one that does nothing. Scores of 1: a specialist, trained on that task alone.
+
+    \b
+    icrl references meta_brax
+    icrl references meta_brax specialist.total_env_steps=2000000 --out /tmp/references
+    """
+    with failing_with_an_exit_code("references", verbose):
+        with quiet_imports():
+            from icrl.commands.references import references as run
+        run(spec, scale=scale, out=out, overrides=overrides or [])
 
 
 @app.command()
@@ -301,7 +307,7 @@ def benchmark(
 def report(
     results: Annotated[
         Path | None,
-        typer.Argument(metavar="RESULTS_DIR", help="Folder of records.  [default: results]"),
+        typer.Argument(parser=_path, metavar="RESULTS_DIR", help="Folder of records.  [default: results]"),
     ] = None,
     out: Out = None,
     verbose: Verbose = False,

@@ -1,4 +1,4 @@
-"""`icrl evaluate SPEC --references`: the lines that scores of 0 and 1 stand for."""
+"""`icrl references`: the lines that scores of 0 and 1 stand for."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ PATH = Path("results/references/tiny.json")
 
 
 def test_specialists_learn_what_chance_and_rest_do_not_earn_and_scores_are_made_of_them(finished: Finished):
-    done = icrl("evaluate", TINY, "--references")
+    done = icrl("references", TINY)
     assert (done.exit_code, done.stdout) == (0, f"{PATH}\n"), done.stderr
     record = json.loads(PATH.read_text())
     lines = record.pop("references")
@@ -41,10 +41,10 @@ def test_a_specialist_that_learned_nothing_is_no_reference_and_costs_no_other(mo
     nothing = {"specialist": 2.0, "random": 1.0, "do_nothing": 2.0}
     lines = {"cartpole_centre": nothing, "cartpole_side": {**nothing, "specialist": 3.0}}
     monkeypatch.setattr(references, "_references_of", lambda spec: iter(lines.items()))
-    done = icrl("evaluate", TINY, "--references")
+    done = icrl("references", TINY)
     assert (done.exit_code, done.stdout) == (1, f"{PATH}\n")
     assert done.stderr.splitlines()[-1] == (
-        "icrl evaluate: no reference for cartpole_centre: the specialist learned nothing; train it longer, or leave "
+        "icrl references: no reference for cartpole_centre: the specialist learned nothing; train it longer, or leave "
         "the task out"
     )
     assert json.loads(PATH.read_text())["references"] == {"cartpole_side": lines["cartpole_side"]}
@@ -53,7 +53,7 @@ def test_a_specialist_that_learned_nothing_is_no_reference_and_costs_no_other(mo
 def test_where_no_specialist_learned_nothing_is_written(monkeypatch: pytest.MonkeyPatch):
     lines = {"specialist": 2.0, "random": 1.0, "do_nothing": 2.0}
     monkeypatch.setattr(references, "_references_of", lambda spec: iter([("cartpole_centre", lines)]))
-    done = icrl("evaluate", TINY, "--references")
+    done = icrl("references", TINY)
     assert (done.exit_code, done.stdout) == (1, "")
     assert not PATH.exists()
 
@@ -91,10 +91,10 @@ def test_references_of_other_tasks_or_conditions_are_not_replaced(
     lines = {"specialist": 3.0, "random": 1.0, "do_nothing": 2.0}
     both = {"cartpole_centre": lines, "cartpole_side": lines}
     monkeypatch.setattr(references, "_references_of", lambda spec: iter(both.items()))
-    assert icrl("evaluate", TINY, "--references").exit_code == 0
+    assert icrl("references", TINY).exit_code == 0
     before = PATH.read_bytes()
-    refused = icrl("evaluate", TINY, "--references", *changes)
+    refused = icrl("references", TINY, *changes)
     assert refused.exit_code == 2
     assert f"{PATH}: {wrong}; expected none but what tiny at cpu scale makes again" in refused.stderr
     assert PATH.read_bytes() == before
-    assert icrl("evaluate", TINY, "--references").exit_code == 0
+    assert icrl("references", TINY).exit_code == 0

@@ -88,7 +88,7 @@ def results(tmp_path: Path, make_data: Callable[..., Data]) -> Path:
         "schema": 1,
         "experiment": "probe",
         "trial_steps": 4,
-        "command": "icrl evaluate probe --references",
+        "command": "icrl references probe",
         "references": REFERENCES,
     }
     (folder / "references" / "probe.json").write_text(json.dumps(references))

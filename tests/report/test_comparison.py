@@ -44,7 +44,7 @@ def test_records_are_measured_against_the_references_of_their_folder(results: Pa
     assert all(record.is_normalised for record in load_records(results))
     [comparison] = load_comparisons(results)
     assert comparison.references is not None
-    assert comparison.references.command == "icrl evaluate probe --references"
+    assert comparison.references.command == "icrl references probe"
     shutil.rmtree(results / "references")
     assert not any(record.is_normalised for record in load_records(results))
 

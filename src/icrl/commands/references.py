@@ -1,4 +1,4 @@
-"""`icrl evaluate SPEC --references`: a random policy, one that does nothing, and specialists.
+"""`icrl references`: a random policy, one that does nothing, and specialists.
 
 Normalised scores place the better of the first two at 0 and the specialist, an agent trained on the one task without
 projections, at 1.
@@ -31,9 +31,7 @@ NAMES = ("specialist", *ACTORS[1:])
 """The references, in the order of the actors that play them."""
 
 
-def make_references(
-    spec: str, *, scale: str | None = None, out: Path | None = None, overrides: Sequence[str] = ()
-) -> None:
+def references(spec: str, *, scale: str | None = None, out: Path | None = None, overrides: Sequence[str] = ()) -> None:
     """Trains and measures the references of every task of a spec; writes them and prints the file's path.
 
     Raises:
@@ -45,18 +43,18 @@ def make_references(
     _refuse_to_replace_others(path, experiment)
     compilation_cache.enable()
     steps_each = experiment.specialist.total_env_steps
-    references, failed = {}, []
+    learned, failed = {}, []
     with Progress(len(_tasks(experiment)) * steps_each) as progress:
         progress.begin()
         for number, (task, returns) in enumerate(_references_of(experiment), start=1):
             progress.say(f"{task}: " + ", ".join(f"{name} {value:.2f}" for name, value in returns.items()))
             if returns["specialist"] > max(returns["random"], returns["do_nothing"]):
-                references[task] = returns
+                learned[task] = returns
             else:
                 failed.append(task)
             progress.advance(number * steps_each, returns["specialist"])
-    if references:
-        _write(path, references, experiment)
+    if learned:
+        _write(path, learned, experiment)
     if failed:
         raise MachineError(
             f"no reference for {', '.join(failed)}: the specialist learned nothing; train it longer, or leave the task "

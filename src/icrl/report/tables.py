@@ -103,7 +103,7 @@ def _caption(record: Record, intervals: bool) -> str:
     seeds, episodes = _count(len(record.seeds), "seed"), _count(record.num_episodes, "episode")
     brackets = "[95 % interval], " if intervals else ""
     score = "0 = better of random and do nothing, 1 = specialist"
-    missing = "needs every task's references: icrl evaluate SPEC --references"
+    missing = "needs every task's references: icrl references SPEC"
     uncounted = any(record.uncounted(split) for split in record.splits)
     return (
         f"first, last: trials 1 and {record.last_trial + 1} of an episode; "
