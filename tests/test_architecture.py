@@ -17,6 +17,7 @@ SOURCE = ROOT / "src" / "icrl"
 LAYERS = (
     ("__version__",),
     ("errors",),
+    ("fields",),
     ("types",),
     ("models", "envs", "distributions"),
     ("policy",),

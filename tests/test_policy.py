@@ -94,15 +94,15 @@ def test_value_and_action_depend_on_what_came_before_unless_reset():
         assert np.all(np.all(distribution.mean == other_distribution.mean, -1)[1:] == same)
 
 
-@pytest.mark.parametrize("min_std", [0.0, 0.7])
-def test_a_spread_that_cannot_be_is_refused(min_std: float):
+@pytest.mark.parametrize(("min_std", "expected"), [(0.0, "above 0"), (0.7, "below initial_std = 0.7")])
+def test_a_spread_that_cannot_be_is_refused(min_std: float, expected: str):
     with pytest.raises(SpecError) as error:
         replace(SPEC, min_std=min_std)
-    assert str(error.value) == f"min_std: got {min_std}; expected above 0 and below initial_std = 0.7"
+    assert str(error.value) == f"min_std: got {min_std}; expected {expected}"
 
 
 @pytest.mark.parametrize("field", ["encoder", "heads"])
 def test_layers_without_units_are_refused(field: str):
     with pytest.raises(SpecError) as error:
         replace(SPEC, **{field: (8, 0)})
-    assert str(error.value) == f"{field}: got [8, 0]; expected sizes of at least 1"
+    assert str(error.value) == f"{field}[1]: got 0; expected at least 1"

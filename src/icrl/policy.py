@@ -10,7 +10,8 @@ from jaxtyping import Array, Bool, Float
 
 from icrl.distributions import Categorical, Distribution, Normal
 from icrl.envs.spaces import Discrete, Space
-from icrl.errors import SpecError
+from icrl.errors import Problem, show
+from icrl.fields import PositiveFloat, PositiveInt, Spec
 from icrl.models import ModelSpec
 from icrl.types import PyTree
 
@@ -18,29 +19,27 @@ ACTIVATIONS = {"gelu": nn.gelu, "leaky_relu": nn.leaky_relu, "relu": nn.relu, "t
 
 
 @dataclass(frozen=True)
-class PolicySpec:
+class PolicySpec(Spec):
     """Everything of the network but its sequence model."""
 
-    encoder: tuple[int, ...] = (64,)
+    encoder: tuple[PositiveInt, ...] = (64,)
     """Sizes of the dense layers before the sequence model; a last one to the model's width is added."""
-    heads: tuple[int, ...] = (64,)
+    heads: tuple[PositiveInt, ...] = (64,)
     """Hidden sizes of the action head and of the value head, each."""
     activation: Literal["gelu", "leaky_relu", "relu", "tanh"] = "gelu"
-    initial_std: float = 0.7
+    initial_std: PositiveFloat = 0.7
     """Standard deviation of continuous actions at the start."""
-    min_std: float = 0.05
+    min_std: PositiveFloat = 0.05
     """Standard deviations never fall below this, so that exploration and densities stay finite."""
     state_dependent_std: bool = True
     """Let the network choose the standard deviation at every step: explore first, exploit later."""
 
-    def __post_init__(self) -> None:
-        for name in ("encoder", "heads"):
-            if any(size < 1 for size in getattr(self, name)):
-                raise SpecError.of(name, got=list(getattr(self, name)), expected="sizes of at least 1")
-        if not 0 < self.min_std < self.initial_std:
-            raise SpecError.of(
-                "min_std", got=self.min_std, expected=f"above 0 and below initial_std = {self.initial_std}"
-            )
+    def problems(self) -> list[Problem]:
+        """Bounds, and standard deviations in the wrong order."""
+        found = super().problems()
+        if self.min_std >= self.initial_std:
+            found.append(Problem("min_std", show(self.min_std), f"below initial_std = {self.initial_std}"))
+        return found
 
     def build(self, model: ModelSpec, action_space: Space) -> "Policy":
         """The network for a sequence model and an action space."""

@@ -197,9 +197,9 @@ def test_without_resets_memory_runs_on_across_episode_starts():
     [
         ("num_layers", 0, "num_layers: got 0; expected at least 1"),
         ("width", 0, "width: got 0; expected at least 1"),
-        ("state_size", 7, "state_size: got 7; expected a positive multiple of 2 * num_blocks = 2"),
-        ("num_blocks", 3, "state_size: got 8; expected a positive multiple of 2 * num_blocks = 6"),
-        ("delta_min", 0.6, "delta_min: got 0.6; expected above 0 and at most delta_max = 0.5"),
+        ("state_size", 7, "state_size: got 7; expected a multiple of 2 * num_blocks = 2"),
+        ("num_blocks", 3, "state_size: got 8; expected a multiple of 2 * num_blocks = 6"),
+        ("delta_min", 0.6, "delta_min: got 0.6; expected at most delta_max = 0.5"),
     ],
 )
 def test_impossible_sizes_are_refused(field, value, message):

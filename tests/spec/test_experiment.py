@@ -272,7 +272,7 @@ def keys(spec: type) -> str:
         ("num_rows=many", "num_rows: got 'many'; expected an integer"),
         ("total_env_steps=0", "total_env_steps: got 0; expected at least 1"),
         ("num_seeds=0", "num_seeds: got 0; expected at least 1"),
-        ("seed=-1", "seed: got -1; expected from 0 to 4294967295"),
+        ("seed=-1", "seed: got -1; expected between 0 and 4294967295"),
         ("updates_per_chunk=0", "updates_per_chunk: got 0; expected at least 1"),
         ("evaluation.episodes_per_task=0", "evaluation.episodes_per_task: got 0; expected at least 1"),
         ("evaluation.trials=0", "evaluation.trials: got 0; expected at least 1"),
@@ -317,8 +317,9 @@ def test_rows_that_tasks_cannot_share_are_refused(path: str):
 
 def test_a_projection_that_cannot_fit_is_told_where_it_is(path: str):
     assert mistakes(path, "environment.projection.observation_size=3") == [
-        "environment.projection.observation_size: got 3; expected at least 5, the observation size of "
-        "cartpole_balance; raise it, or choose kind gaussian"
+        f"environment.projection.observation_size: got 3; expected at least {size}, the observation size of "
+        f"{task}; raise it, or choose kind gaussian"
+        for task, size in (("cartpole_balance", 5), ("reacher_easy", 10))
     ]
 
 
@@ -333,12 +334,37 @@ def test_several_mistakes_are_told_at_once(path: str):
         f"sed: got an unknown key; expected {keys(ExperimentSpec)}; did you mean 'seed'?",
         "environment.trial_steps: got 0; expected at least 1",
         "num_rows: got 2.5; expected an integer",
-        "policy.heads: got [0]; expected sizes of at least 1",
+        "policy.heads[0]: got 0; expected at least 1",
         "learner.clip: got -1.0; expected above 0",
     ]
+    overrides = [
+        "environment.train=[reacher_esay]",
+        "environment.action_repeat=0",
+        "environment.trial_steps=-4",
+        "environment.projection.action_size=0",
+        "environment.projection.curriculum=[orthogonal]",
+        "learner.num_epochs=0",
+        "learner.trace=2",
+        "learner.rollout_steps=many",
+        "evaluation.trials=0",
+        "evaluation.seed=-1",
+    ]
+    assert [line.partition(":")[0] for line in mistakes(path, *overrides)] == [
+        "environment.projection.action_size",
+        "environment.projection.curriculum",
+        "environment.trial_steps",
+        "environment.action_repeat",
+        *["learner.rollout_steps", "learner.trace", "learner.num_epochs"],
+        *["evaluation.seed", "evaluation.trials"],
+    ]
+    assert [line.partition(":")[0] for line in mistakes(path, *overrides[:3])] == [
+        "environment.trial_steps",
+        "environment.action_repeat",
+        "environment.train[0]",
+    ]
     assert mistakes(path, "num_rows=7", "seed=-1", "num_seeds=0") == [
+        "seed: got -1; expected between 0 and 4294967295",
         "num_seeds: got 0; expected at least 1",
-        "seed: got -1; expected from 0 to 4294967295",
         "num_rows: got 7; expected a multiple of the 2 training tasks",
     ]
 

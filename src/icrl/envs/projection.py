@@ -24,7 +24,8 @@ from jaxtyping import Array, Float, Int
 
 from icrl.envs.environment import Environment
 from icrl.envs.spaces import Continuous, Discrete
-from icrl.errors import SpecError
+from icrl.errors import Problem, SpecError, show
+from icrl.fields import PositiveInt, Spec
 from icrl.types import Key, PyTree, Transition
 
 Rung = Literal["identity", "sign", "signed_permutation", "orthogonal", "gaussian"]
@@ -32,14 +33,14 @@ RUNGS: tuple[Rung, ...] = get_args(Rung)
 
 
 @dataclass(frozen=True)
-class ProjectionSpec:
+class ProjectionSpec(Spec):
     """How tasks are hidden from the agent."""
 
     kind: Rung = "gaussian"
     """Rung of the ladder, for observations and actions."""
-    observation_size: int = 12
+    observation_size: PositiveInt = 12
     """O, what the agent observes of the environment."""
-    action_size: int = 2
+    action_size: PositiveInt = 2
     """A, what the agent acts with."""
     project_observation: bool = True
     """False: identity for observations, whatever the kind."""
@@ -48,13 +49,13 @@ class ProjectionSpec:
     curriculum: tuple[Rung, ...] = ()
     """Other rungs that training mixes in: each episode is seen through ``kind`` or one of these, drawn evenly."""
 
-    def __post_init__(self) -> None:
-        for name in ("observation_size", "action_size"):
-            if getattr(self, name) < 1:
-                raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
+    def problems(self) -> list[Problem]:
+        """Bounds, and rungs named twice."""
+        found = super().problems()
         if len({self.kind, *self.curriculum}) <= len(self.curriculum):
-            got = list(self.curriculum)
-            raise SpecError.of("curriculum", got=got, expected=f"rungs other than kind = {self.kind}, each once")
+            expected = f"rungs other than kind = {self.kind}, each once"
+            found.append(Problem("curriculum", show(list(self.curriculum)), expected))
+        return found
 
     def build(self, environment: Environment, *, training: bool = False) -> "Projected":
         """The environment seen through projections of this kind; in training, of the curriculum's also.

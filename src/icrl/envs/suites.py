@@ -13,7 +13,8 @@ from icrl.envs.environment import Environment
 from icrl.envs.multi import Environments
 from icrl.envs.projection import ProjectionSpec
 from icrl.envs.trial import Episodes
-from icrl.errors import Problem, SpecError, did_you_mean, show
+from icrl.errors import Problem, collect, did_you_mean, show
+from icrl.fields import PositiveInt, Spec
 
 SUITES: dict[str, tuple[Sequence[str], Callable[[Sequence[str]], Sequence[Environment]]]] = {
     "brax": (tuple(brax_suite.TASKS), brax_suite.bodies),
@@ -26,7 +27,7 @@ SUITES: dict[str, tuple[Sequence[str], Callable[[Sequence[str]], Sequence[Enviro
 
 
 @dataclass(frozen=True)
-class TaskSetSpec:
+class TaskSetSpec(Spec):
     """The tasks of an experiment and their presentation."""
 
     train: tuple[str, ...]
@@ -34,11 +35,11 @@ class TaskSetSpec:
     held_out: tuple[str, ...] = ()
     """Tasks it meets in evaluation only."""
     suite: Literal["brax", "bsuite", "cartpole", "dm_control", "popgym"] = "brax"
-    trial_steps: int | None = 64
+    trial_steps: PositiveInt | None = 64
     """Time limit of a trial, in env steps; null where the environments end trials by themselves."""
-    action_repeat: int = 1
+    action_repeat: PositiveInt = 1
     """Steps of the environment for which an action is held; together they are one env step, with their mean reward."""
-    trials_per_episode: int = 4
+    trials_per_episode: PositiveInt = 4
     """Trials of one task before memory is cleared and the task redrawn."""
     observe_action: bool = True
     """Append the previous (projected) action to the observation."""
@@ -47,35 +48,33 @@ class TaskSetSpec:
     projection: ProjectionSpec | None = field(default_factory=ProjectionSpec)
     """Null shows the environments as they are; tasks trained and evaluated together must then be of one size."""
 
-    def __post_init__(self) -> None:
-        problems = []
-        for name in ("trial_steps", "action_repeat", "trials_per_episode"):
-            if (number := getattr(self, name)) is not None and number < 1:
-                problems.append(Problem(name, show(number), "at least 1"))
+    def problems(self) -> list[Problem]:
+        """Bounds, unknown and repeated tasks, and, where nothing else is wrong, what the environments refuse."""
+        found = super().problems()
         if not self.train:
-            problems.append(Problem("train", "no task", "at least one task"))
+            found.append(Problem("train", "no task", "at least one task"))
         known = SUITES[self.suite][0]
-        for split in ("train", "held_out"):
-            for index, task in enumerate(getattr(self, split)):
-                if task not in known:
-                    problems.append(
-                        Problem(
-                            f"{split}[{index}]", show(task), f"one of {', '.join(known)}", did_you_mean(task, known)
-                        )
-                    )
+        found += [
+            Problem(f"{split}[{index}]", show(task), f"one of {', '.join(known)}", did_you_mean(task, known))
+            for split in ("train", "held_out")
+            for index, task in enumerate(getattr(self, split))
+            if task not in known
+        ]
         everywhere = self.train + self.held_out
-        for task in sorted({task for task in everywhere if everywhere.count(task) > 1}):
-            problems.append(Problem("train, held_out", f"{show(task)} more than once", "every task once"))
-        if problems:
-            raise SpecError(problems)
+        found += [
+            Problem("train, held_out", f"{show(task)} more than once", "every task once")
+            for task in sorted({task for task in everywhere if everywhere.count(task) > 1})
+        ]
+        if found:
+            return found
         environments = self._environments(everywhere)
-        if problems := [*self._endless(environments), *self._unlike(environments)]:
-            raise SpecError(problems)
+        found += [*self._endless(environments), *self._unlike(environments)]
         for environment in environments:
-            try:
+            misfits: list[Problem] = []
+            with collect(misfits):
                 self._present(environment, training=True)
-            except SpecError as error:
-                raise SpecError(replace(p, where=f"projection.{p.where}") for p in error.problems) from error
+            found += [replace(problem, where=f"projection.{problem.where}") for problem in misfits]
+        return found
 
     @property
     def longest_trial(self) -> int:

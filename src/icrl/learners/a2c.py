@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from icrl.envs.multi import Environments
+from icrl.fields import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from icrl.learners import losses
 from icrl.learners.on_policy import Batch, OnPolicy, OnPolicySpec
 from icrl.policy import Policy
@@ -24,12 +25,12 @@ class A2CSpec(OnPolicySpec):
     """Hyperparameters of A2C; the defaults are those of bsuite's recurrent actor-critic, with the paper's step size."""
 
     kind: Literal["a2c"] = "a2c"
-    rollout_steps: int = 32
+    rollout_steps: PositiveInt = 32
     """Env steps per row and update; also the length of backpropagation through time."""
-    learning_rate: float = 3e-4
-    trace: float = 0.9
+    learning_rate: PositiveFloat = 3e-4
+    trace: Fraction = 0.9
     """Lambda of the TD errors that serve as advantages, and so of the lambda-returns that values learn."""
-    value_weight: float = 2.0
+    value_weight: NonNegativeFloat = 2.0
     """Of half the squared error: 2 is bsuite's whole squared error."""
     standardize_advantages: bool = False
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
-from icrl.errors import SpecError
+from icrl.fields import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Spec
 from icrl.learners import losses
 from icrl.learners.returns import generalized_advantage, next_values
 from icrl.policy import Policy
@@ -25,20 +25,20 @@ from icrl.types import Key, PyTree, Trajectory
 
 
 @dataclass(frozen=True)
-class OnPolicySpec:
+class OnPolicySpec(Spec):
     """Hyperparameters of every learner on its own rollouts."""
 
-    rollout_steps: int = 256
+    rollout_steps: PositiveInt = 256
     """Env steps per row and update; also the length of backpropagation through time."""
-    learning_rate: float = 1e-3
+    learning_rate: PositiveFloat = 1e-3
     anneal_learning_rate: bool = False
     """Decay the learning rate linearly to zero over the run."""
-    discount: float = 0.99
-    trace: float = 0.95
+    discount: Fraction = 0.99
+    trace: Fraction = 0.95
     """Lambda of generalised advantage estimation, and so of the lambda-returns that values learn."""
-    entropy_weight: float = 0.0
-    value_weight: float = 0.5
-    reward_scale: float = 1.0
+    entropy_weight: NonNegativeFloat = 0.0
+    value_weight: NonNegativeFloat = 0.5
+    reward_scale: PositiveFloat = 1.0
     """Factor on rewards inside the learner; ``1 - discount`` brings values to the scale of one step's reward."""
     standardize_advantages: bool = True
     """Bring advantages to zero mean and unit standard deviation over the rollout."""
@@ -55,19 +55,6 @@ class OnPolicySpec:
     def gradient_steps(self) -> int:
         """Gradient steps of one update."""
         return 1
-
-    def __post_init__(self) -> None:
-        if self.rollout_steps < 1:
-            raise SpecError.of("rollout_steps", got=self.rollout_steps, expected="at least 1")
-        for name in ("discount", "trace"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SpecError.of(name, got=getattr(self, name), expected="between 0 and 1")
-        for name in ("entropy_weight", "value_weight"):
-            if getattr(self, name) < 0:
-                raise SpecError.of(name, got=getattr(self, name), expected="at least 0")
-        for name in ("learning_rate", "reward_scale"):
-            if getattr(self, name) <= 0:
-                raise SpecError.of(name, got=getattr(self, name), expected="above 0")
 
 
 class LearnerState(NamedTuple):

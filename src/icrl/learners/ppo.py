@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Int
 
 from icrl.envs.multi import Environments
-from icrl.errors import SpecError
+from icrl.fields import PositiveFloat, PositiveInt
 from icrl.learners import losses
 from icrl.learners.on_policy import Batch, OnPolicy, OnPolicySpec
 from icrl.policy import Policy
@@ -26,13 +26,13 @@ class PPOSpec(OnPolicySpec):
     """Hyperparameters of PPO."""
 
     kind: Literal["ppo"] = "ppo"
-    num_epochs: int = 4
-    num_minibatches: int = 4
+    num_epochs: PositiveInt = 4
+    num_minibatches: PositiveInt = 4
     """Row groups per epoch; must divide the number of rows of a task (and of a device's share of them)."""
-    clip: float = 0.2
+    clip: PositiveFloat = 0.2
     clip_value: bool = False
     """Also clip the value loss, by ``clip``."""
-    max_gradient_norm: float = 0.5
+    max_gradient_norm: PositiveFloat = 0.5
 
     @property
     def row_groups(self) -> int:
@@ -43,15 +43,6 @@ class PPOSpec(OnPolicySpec):
     def gradient_steps(self) -> int:
         """One a minibatch and epoch."""
         return self.num_epochs * self.num_minibatches
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("num_epochs", "num_minibatches"):
-            if getattr(self, name) < 1:
-                raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
-        for name in ("clip", "max_gradient_norm"):
-            if getattr(self, name) <= 0:
-                raise SpecError.of(name, got=getattr(self, name), expected="above 0")
 
     def build(self, policy: Policy, environments: Environments, num_updates: int) -> "PPO":
         """The learner for a policy and a batch of environments."""

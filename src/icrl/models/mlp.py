@@ -6,23 +6,18 @@ from typing import Literal
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from icrl.errors import SpecError
+from icrl.fields import PositiveInt, Spec
 from icrl.models.sequence import SequenceModel
 from icrl.types import PyTree
 
 
 @dataclass(frozen=True)
-class MLPSpec:
+class MLPSpec(Spec):
     """A stack of dense layers, applied to every step by itself."""
 
     kind: Literal["mlp"] = "mlp"
-    width: int = 128
-    num_layers: int = 2
-
-    def __post_init__(self) -> None:
-        for name in ("width", "num_layers"):
-            if getattr(self, name) < 1:
-                raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
+    width: PositiveInt = 128
+    num_layers: PositiveInt = 2
 
     def build(self, name: str | None = None) -> "MLP":
         """The model this describes."""

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from icrl.errors import SpecError
+from icrl.fields import PositiveInt, Spec
 from icrl.models.sequence import SequenceModel
 from icrl.types import PyTree, select_rows
 
@@ -21,17 +21,12 @@ Memory = tuple[Float[Array, "B H"], ...]
 
 
 @dataclass(frozen=True)
-class RecurrentSpec:
+class RecurrentSpec(Spec):
     """Fields shared by `GRUSpec` and `LSTMSpec`."""
 
-    width: int = 64
+    width: PositiveInt = 64
     """H, features per step and size of the hidden state."""
-    num_layers: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("width", "num_layers"):
-            if getattr(self, name) < 1:
-                raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
+    num_layers: PositiveInt = 1
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from icrl.errors import SpecError
+from icrl.errors import Problem, show
+from icrl.fields import PositiveFloat, PositiveInt, Spec
 from icrl.models.hippo import hippo_eigenpairs
 from icrl.models.scan import Schedule, reference_scan, resettable_scan, to_complex, to_halves
 from icrl.models.sequence import SequenceModel
@@ -23,21 +24,21 @@ Gate = Literal["full_glu", "half_glu1", "half_glu2", "gelu"]
 
 
 @dataclass(frozen=True)
-class S5Spec:
+class S5Spec(Spec):
     """A stack of S5 layers."""
 
     kind: Literal["s5"] = "s5"
-    width: int = 64
+    width: PositiveInt = 64
     """H, features per step."""
-    num_layers: int = 2
-    state_size: int = 64
+    num_layers: PositiveInt = 2
+    state_size: PositiveInt = 64
     """N, real dimensions of a layer's state: N / 2 conjugate pairs."""
-    num_blocks: int = 1
+    num_blocks: PositiveInt = 1
     """The state matrix starts as this many HiPPO-N blocks on the diagonal."""
     discretization: Literal["zoh", "bilinear"] = "zoh"
-    delta_min: float = 0.001
+    delta_min: PositiveFloat = 0.001
     """Shortest initial time step; drawn log-uniformly per pair."""
-    delta_max: float = 0.1
+    delta_max: PositiveFloat = 0.1
     """Longest initial time step."""
     gate: Gate = "half_glu1"
     """Non-linearity after the state space, as named in the original code."""
@@ -51,21 +52,15 @@ class S5Spec:
     """False is the paper's ablation: memory runs on across episode starts."""
     schedule: Schedule = "auto"
 
-    def __post_init__(self) -> None:
-        if self.num_layers < 1:
-            raise SpecError.of("num_layers", got=self.num_layers, expected="at least 1")
-        if self.width < 1:
-            raise SpecError.of("width", got=self.width, expected="at least 1")
-        if self.num_blocks < 1 or self.state_size < 2 or self.state_size % (2 * self.num_blocks):
-            raise SpecError.of(
-                "state_size",
-                got=self.state_size,
-                expected=f"a positive multiple of 2 * num_blocks = {2 * self.num_blocks}",
-            )
-        if not 0 < self.delta_min <= self.delta_max:
-            raise SpecError.of(
-                "delta_min", got=self.delta_min, expected=f"above 0 and at most delta_max = {self.delta_max}"
-            )
+    def problems(self) -> list[Problem]:
+        """Bounds, blocks of unequal size, and time steps in the wrong order."""
+        found = super().problems()
+        if not found and self.state_size % (2 * self.num_blocks):
+            expected = f"a multiple of 2 * num_blocks = {2 * self.num_blocks}"
+            found.append(Problem("state_size", show(self.state_size), expected))
+        if self.delta_min > self.delta_max:
+            found.append(Problem("delta_min", show(self.delta_min), f"at most delta_max = {self.delta_max}"))
+        return found
 
     def build(self, name: str | None = None) -> "S5":
         """The model this describes."""

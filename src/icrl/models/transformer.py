@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from icrl.errors import SpecError
+from icrl.errors import Problem, show
+from icrl.fields import PositiveInt, Spec
 from icrl.models.sequence import SequenceModel
 from icrl.types import PyTree
 
@@ -27,25 +28,25 @@ BLOCK = 128
 
 
 @dataclass(frozen=True)
-class TransformerSpec:
+class TransformerSpec(Spec):
     """A stack of attention and feed-forward blocks."""
 
     kind: Literal["transformer"] = "transformer"
-    width: int = 64
+    width: PositiveInt = 64
     """H, features per step."""
-    num_layers: int = 2
-    num_heads: int = 4
-    window: int = 256
+    num_layers: PositiveInt = 2
+    num_heads: PositiveInt = 4
+    window: PositiveInt = 256
     """Steps a query can see, itself included."""
-    mlp_ratio: int = 2
+    mlp_ratio: PositiveInt = 2
     """Hidden units of the feed-forward part, as a multiple of ``width``."""
 
-    def __post_init__(self) -> None:
-        for name in ("width", "num_layers", "num_heads", "window", "mlp_ratio"):
-            if getattr(self, name) < 1:
-                raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
-        if self.width % (2 * self.num_heads):
-            raise SpecError.of("width", got=self.width, expected=f"a multiple of 2 * num_heads = {2 * self.num_heads}")
+    def problems(self) -> list[Problem]:
+        """Bounds, and heads that cannot share the width."""
+        found = super().problems()
+        if not found and self.width % (2 * self.num_heads):
+            found.append(Problem("width", show(self.width), f"a multiple of 2 * num_heads = {2 * self.num_heads}"))
+        return found
 
     def build(self, name: str | None = None) -> "Transformer":
         """The model this describes."""

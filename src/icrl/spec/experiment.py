@@ -6,14 +6,15 @@ Later beats earlier: the file, the scale's changes, the point's, `key.path=value
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from icrl.envs.multi import Environments
 from icrl.envs.suites import TaskSetSpec
 from icrl.errors import Problem, SpecError, did_you_mean, is_file_name, show
+from icrl.fields import MAX_SEED, Bound, PositiveFloat, PositiveInt, Seed, Spec, at_least
 from icrl.learners import LearnerSpec
 from icrl.learners.on_policy import OnPolicy
 from icrl.learners.ppo import PPOSpec
@@ -23,100 +24,75 @@ from icrl.spec.parse import apply_overrides, merge, parse, read_yaml
 from icrl.spec.shipped import find_spec_file
 from icrl.timing.spec import BenchmarkSpec
 
-NUM_SEEDS = 2**32
-"""How many seeds there are."""
-MOST = 2**31 - 1
+MAX_COUNT = 2**31 - 1
 """Of anything that is counted in 32 bits, as updates and rows are."""
 
+PLAIN_NAME = "a plain name, since folders and figures are named after it"
+Name = Annotated[str, Bound(PLAIN_NAME, is_file_name)]
+Label = Annotated[str, Bound(PLAIN_NAME, lambda text: not text or is_file_name(text))]
 WandbMode = Literal["offline", "online", "disabled"]
 
 
 @dataclass(frozen=True)
-class EvaluationSpec:
+class EvaluationSpec(Spec):
     """How adaptation is measured."""
 
-    episodes_per_task: int = 64
+    episodes_per_task: PositiveInt = 64
     sample_actions: bool = True
     """Act as in training, by drawing actions; false takes the likeliest."""
-    seed: int = 1_000
+    seed: Seed = 1_000
     """Of tasks, projections and starts; training never uses it."""
-    trials: int | None = None
+    trials: PositiveInt | None = None
     """Trials of an episode, perhaps more than in training; null: as many."""
-
-    def __post_init__(self) -> None:
-        for name in ("episodes_per_task", "trials"):
-            if (number := getattr(self, name)) is not None and number < 1:
-                raise SpecError.of(name, got=number, expected="at least 1")
-        if not 0 <= self.seed < NUM_SEEDS:
-            raise SpecError.of("seed", got=self.seed, expected=f"from 0 to {NUM_SEEDS - 1}")
 
 
 @dataclass(frozen=True)
-class SpecialistSpec:
+class SpecialistSpec(Spec):
     """The agent whose return is a task's score of 1: trained on that task alone, without projections."""
 
-    num_rows: int = 64
-    total_env_steps: int = 1_000_000
+    num_rows: PositiveInt = 64
+    total_env_steps: PositiveInt = 1_000_000
     """Per task."""
     model: ModelSpec = field(default_factory=lambda: MLPSpec(width=128, num_layers=2))
     learner: PPOSpec = field(default_factory=PPOSpec)
 
-    def __post_init__(self) -> None:
-        for name in ("num_rows", "total_env_steps"):
-            if getattr(self, name) < 1:
-                raise SpecError.of(name, got=getattr(self, name), expected="at least 1")
-        if problem := indivisible_rows(self.num_rows, self.learner):
-            raise SpecError([problem])
+    def problems(self) -> list[Problem]:
+        """Bounds, and rows that minibatches cannot share."""
+        return [*super().problems(), *indivisible_rows(self.num_rows, self.learner)]
 
 
-def indivisible_rows(rows_per_task: int, learner: LearnerSpec) -> Problem | None:
-    """The problem of rows that minibatches cannot share equally."""
-    if rows_per_task % learner.row_groups == 0:
-        return None
-    return Problem(
-        "learner.num_minibatches",
-        show(learner.row_groups),
-        f"a divisor of {rows_per_task}, the rows of each task",
-        "minibatches are sets of whole rows, as many of every task",
-    )
+def indivisible_rows(rows_per_task: int, learner: LearnerSpec) -> Iterator[Problem]:
+    """The problem of rows that minibatches cannot share equally, if there is one."""
+    if rows_per_task % learner.row_groups:
+        yield Problem(
+            "learner.num_minibatches",
+            show(learner.row_groups),
+            f"a divisor of {rows_per_task}, the rows of each task",
+            "minibatches are sets of whole rows, as many of every task",
+        )
 
 
 @dataclass(frozen=True)
-class CheckpointSpec:
+class CheckpointSpec(Spec):
     """When the state of a run is saved."""
 
-    every_seconds: float = 60.0
-    keep: int = 2
+    every_seconds: PositiveFloat = 60.0
+    keep: PositiveInt = 2
     """Newest checkpoints kept, besides the best."""
-
-    def __post_init__(self) -> None:
-        if self.every_seconds <= 0:
-            raise SpecError.of("every_seconds", got=self.every_seconds, expected="above 0")
-        if self.keep < 1:
-            raise SpecError.of("keep", got=self.keep, expected="at least 1")
 
 
 @dataclass(frozen=True)
-class ResourcesSpec:
+class ResourcesSpec(Spec):
     """What a run is given where many are launched together: on this machine, or by a cluster's queue."""
 
-    cpus: int = 1
+    cpus: PositiveInt = 1
     """Cores. Without GPUs also the devices that share its rows, since a program of this size keeps one core busy."""
-    gpus: int = 0
+    gpus: Annotated[int, at_least(0)] = 0
     """Asked of a cluster's queue; here a run takes the accelerators that there are."""
-    memory_gb: float = 4.0
+    memory_gb: PositiveFloat = 4.0
     """Resident, compiling included."""
-    hours: float = 4.0
+    hours: PositiveFloat = 4.0
     """Until a cluster's queue may stop it; it then saves a checkpoint and queues again."""
-
-    def __post_init__(self) -> None:
-        least = {"cpus": (self.cpus >= 1, "at least 1"), "gpus": (self.gpus >= 0, "at least 0")}
-        least |= {name: (getattr(self, name) > 0, "above 0") for name in ("memory_gb", "hours")}
-        problems = [
-            Problem(name, show(getattr(self, name)), expected) for name, (holds, expected) in least.items() if not holds
-        ]
-        if problems:
-            raise SpecError(problems)
 
 
 INCIDENTAL = ("wandb", "benchmark", "resources")
@@ -124,28 +100,28 @@ INCIDENTAL = ("wandb", "benchmark", "resources")
 
 
 @dataclass(frozen=True)
-class ExperimentSpec:
+class ExperimentSpec(Spec):
     """Everything that determines a run."""
 
-    name: str
+    name: Name
     environment: TaskSetSpec
     model: ModelSpec
-    num_rows: int
+    num_rows: PositiveInt
     """Environments stepped in parallel, over all training tasks; per seed."""
-    total_env_steps: int
+    total_env_steps: PositiveInt
     """Budget of training, per seed; rounded up to whole chunks of updates."""
-    model_name: str = ""
+    model_name: Label = ""
     """The variant's name in the file's `models`."""
-    scale: str = ""
+    scale: Label = ""
     """The scale's name in the file's `scales`."""
-    point: str = ""
+    point: Label = ""
     """The point's name in the file's `grid`; empty off the grid."""
-    seed: int = 0
+    seed: Seed = 0
     """First seed; a run with several takes the ones that follow."""
-    num_seeds: int = 1
+    num_seeds: PositiveInt = 1
     policy: PolicySpec = field(default_factory=PolicySpec)
     learner: LearnerSpec = field(default_factory=PPOSpec)
-    updates_per_chunk: int = 10
+    updates_per_chunk: PositiveInt = 10
     """Updates between two log lines, run without leaving the device."""
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
     specialist: SpecialistSpec = field(default_factory=SpecialistSpec)
@@ -154,31 +130,20 @@ class ExperimentSpec:
     resources: ResourcesSpec = field(default_factory=ResourcesSpec)
     wandb: WandbMode = "offline"
 
-    def __post_init__(self) -> None:
-        problems = [
-            Problem(name, show(getattr(self, name)), "at least 1")
-            for name in ("num_rows", "total_env_steps", "num_seeds", "updates_per_chunk")
-            if getattr(self, name) < 1
-        ]
-        if not 0 <= self.seed < NUM_SEEDS:
-            problems.append(Problem("seed", show(self.seed), f"from 0 to {NUM_SEEDS - 1}"))
-        elif self.seed + self.num_seeds > NUM_SEEDS:
-            problems.append(Problem("num_seeds", show(self.num_seeds), f"seeds up to {NUM_SEEDS - 1}"))
-        problems += [
-            Problem(field, show(name), "a plain name, since folders and figures are named after it")
-            for field in ("name", "model_name", "scale", "point")
-            if ((name := getattr(self, field)) or field == "name") and not is_file_name(name)
-        ]
+    def problems(self) -> list[Problem]:
+        """Bounds; rows that tasks and minibatches cannot share; and, where nothing else is wrong, what is too long."""
+        found = super().problems()
+        if 0 <= self.seed <= MAX_SEED < self.seed + self.num_seeds - 1:
+            found.append(Problem("num_seeds", show(self.num_seeds), f"seeds up to {MAX_SEED}"))
         num_tasks = len(self.environment.train)
         if self.num_rows % num_tasks:
-            problems.append(Problem("num_rows", show(self.num_rows), f"a multiple of the {num_tasks} training tasks"))
-        elif problem := indivisible_rows(self.rows_per_task, self.learner):
-            problems.append(problem)
-        if problems:
-            raise SpecError(problems)
-        if (longest := max(self.num_updates, self.num_rows, self.env_steps_per_update)) > MOST:
+            found.append(Problem("num_rows", show(self.num_rows), f"a multiple of the {num_tasks} training tasks"))
+        else:
+            found += indivisible_rows(self.rows_per_task, self.learner)
+        if not found and (longest := max(self.num_updates, self.num_rows, self.env_steps_per_update)) > MAX_COUNT:
             what = "updates, or env steps of an update"
-            raise SpecError([Problem("total_env_steps, num_rows", show(longest), f"at most {MOST} {what}")])
+            found.append(Problem("total_env_steps, num_rows", show(longest), f"at most {MAX_COUNT} {what}"))
+        return found
 
     @property
     def rows_per_task(self) -> int:

@@ -7,8 +7,9 @@ default is required), and unions of dataclasses told apart by their `kind: Liter
     data = apply_overrides(read_yaml(path), ["learner.learning_rate=3e-4"])
     spec = parse(Experiment, data)
 
-What types cannot say, a dataclass checks in its `__post_init__`, which may raise
-`SpecError.of("num_layers", got=0, expected="at least 1")`. Nothing here knows of reinforcement learning.
+Bounds stand in the annotations, as in `Annotated[int, at_least(1)]` (see `icrl.fields`). How fields contradict each
+other, a dataclass checks when it is made: its `__post_init__` may raise SpecError. Nothing here knows of reinforcement
+learning.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from decimal import Decimal, InvalidOperation
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from icrl.errors import Problem, SpecError, collect, did_you_mean, join_path, show
+from icrl.fields import field_types, out_of_bounds
 from icrl.spec.overrides import apply_overrides, difference, merge
 from icrl.spec.yaml_files import read_yaml
 
@@ -59,7 +61,7 @@ def _plain(value: Any) -> Any:
 def _parse_dataclass(cls: Any, data: Any, where: str) -> Any:
     if not isinstance(data, Mapping):
         raise _mismatch(cls, data, where)
-    types = get_type_hints(cls)
+    types = field_types(cls)
     own_fields = {field.name: field for field in fields(cls) if field.init}
     problems = [
         Problem(join_path(where, key), "an unknown key", _one_of(own_fields), did_you_mean(key, own_fields))
@@ -73,13 +75,18 @@ def _parse_dataclass(cls: Any, data: Any, where: str) -> Any:
                 values[name] = parse(types[name], data[name], join_path(where, name))
         elif field.default is MISSING and field.default_factory is MISSING:
             problems.append(Problem(join_path(where, name), "nothing", _describe(types[name])))
+    spec, found = None, list(out_of_bounds(cls, values))
+    if not problems:
+        with collect(found):  # of __post_init__, which knows its fields but not where the spec holds it
+            spec = cls(**values)
+    problems += [replace(problem, where=join_path(where, problem.where)) for problem in dict.fromkeys(found)]
     if problems:
         raise SpecError(problems)
-    try:
-        return cls(**values)
-    except SpecError as error:  # from __post_init__, which knows its fields but not where the spec holds it
-        placed = [replace(problem, where=join_path(where, problem.where)) for problem in error.problems]
-        raise SpecError(placed) from error
+    return spec
+
+
+def _parse_annotated(annotated: Any, data: Any, where: str) -> Any:
+    return parse(get_args(annotated)[0], data, where)
 
 
 def _parse_union(union: Any, data: Any, where: str) -> Any:
@@ -192,6 +199,7 @@ _PARSERS: dict[Any, Callable[[Any, Any, str], Any]] = {
     tuple: _parse_tuple,
     dict: _parse_dict,
     Literal: _parse_literal,
+    Annotated: _parse_annotated,
     Union: _parse_union,
     UnionType: _parse_union,
 }
@@ -206,7 +214,7 @@ def _kinds(options: Iterable[Any]) -> dict[str, Any]:
     """The dataclasses of a tagged union by their kinds."""
     kinds = {}
     for option in options:
-        tag = get_type_hints(option).get("kind") if is_dataclass(option) else None
+        tag = field_types(option).get("kind") if is_dataclass(option) else None
         if get_origin(tag) is not Literal:
             raise TypeError(f"{option} in a union must be a dataclass with a field `kind: Literal[...]`")
         kinds.update(dict.fromkeys(get_args(tag), option))
@@ -219,6 +227,8 @@ _IN_QUOTES = "put it in quotes"
 
 def _describe(cls: Any) -> str:
     """What belongs where a spec holds a `cls`."""
+    if get_origin(cls) is Annotated:
+        cls = get_args(cls)[0]
     if cls in _WORDS:
         return _WORDS[cls]
     if get_origin(cls) is Literal:
