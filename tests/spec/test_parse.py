@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import pickle
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Optional
+from typing import Literal, Optional
 
 import pytest
 import yaml
@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icrl.errors import UserError
-from icrl.fields import Spec, above, at_least, between
 from icrl.spec.parse import Problem, SpecError, parse, to_dict
 
 
@@ -299,58 +298,6 @@ def test_all_mistakes_are_reported_together():
         "budgets.1",
         "budgets.1",
     ]
-
-
-@dataclass(frozen=True)
-class Bounded(Spec):
-    rate: Annotated[float, above(0)]
-    weight: Annotated[float, between(0, 1)] | None = None
-    sizes: tuple[Annotated[int, at_least(1)], ...] = ()
-    pair: tuple[Annotated[int, at_least(0)], float] = (0, 0.0)
-    budgets: dict[str, Annotated[int, at_least(1)]] = field(default_factory=dict)
-    low: int = 0
-    high: int = 0
-
-    def problems(self) -> list[Problem]:
-        crossed = [Problem("low", str(self.low), "at most high")] if self.low > self.high else []
-        return [*super().problems(), *crossed]
-
-
-OUT_OF_BOUNDS = dict(rate=0.0, weight=1.5, sizes=(4, 0), pair=(-1, -1.0), budgets={"a": 0, "b": 1}, low=2, high=1)
-
-
-def test_fields_out_of_bounds_and_fields_that_contradict_each_other_are_told_together():
-    messages = [
-        "rate: got 0.0; expected above 0",
-        "weight: got 1.5; expected between 0 and 1",
-        "sizes[1]: got 0; expected at least 1",
-        "pair[0]: got -1; expected at least 0",
-        "budgets.a: got 0; expected at least 1",
-        "low: got 2; expected at most high",
-    ]
-    assert mistakes(Bounded, OUT_OF_BOUNDS) == messages
-    assert mistakes(dict[str, Bounded], {"x": OUT_OF_BOUNDS}) == [f"x.{message}" for message in messages]
-    with pytest.raises(SpecError) as caught:
-        Bounded(**OUT_OF_BOUNDS)
-    assert str(caught.value).splitlines() == messages
-    least = dict(rate=1e-9, weight=0, sizes=(1,), pair=(0, -1.0), budgets={"a": 1})
-    assert parse(Bounded, least) == Bounded(**least)
-
-
-def test_bounds_are_told_beside_mistakes_of_other_kinds():
-    data = OUT_OF_BOUNDS | {"weight": "heavy", "weigth": 1}
-    places = [line.partition(":")[0] for line in mistakes(Bounded, data)]
-    assert places == ["weigth", "weight", "rate", "sizes[1]", "pair[0]", "budgets.a"]
-
-
-def test_the_bounds_of_any_dataclass_are_read():
-    @dataclass(frozen=True)
-    class Plain:
-        size: Annotated[int, at_least(1)]
-
-    assert mistakes(Plain, {"size": 0}) == ["size: got 0; expected at least 1"]
-    assert mistakes(Plain, {}) == ["size: got nothing; expected an integer"]
-    assert mistakes(Plain, {"size": "big"}) == ["size: got 'big'; expected an integer"]
 
 
 def test_paths_begin_where_the_caller_says():

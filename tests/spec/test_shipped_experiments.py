@@ -1,0 +1,83 @@
+"""Every shipped experiment builds, at every scale, with every model, at every point of its grid."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from icrl.envs.spaces import Continuous
+from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names
+from icrl.spec.parse import merge, parse, read_yaml, to_dict
+from icrl.spec.shipped import shipped_specs
+
+SHIPPED = shipped_specs()
+VARIANTS = [
+    (name, scale, model)
+    for name, path in SHIPPED.items()
+    for scale in read_yaml(path)["scales"]
+    for model in model_names(str(path))
+]
+
+
+@pytest.mark.parametrize(("name", "scale", "model"), VARIANTS)
+def test_every_shipped_experiment_builds_at_every_scale_with_every_model(name: str, scale: str, model: str):
+    spec = load_experiment(name, scale=scale, model=model)
+    assert (spec.name, spec.scale, spec.model_name) == (name, scale, model)
+    if spec.environment.suite == "dm_control":
+        pytest.importorskip("mujoco_playground", reason="needs the optional package playground")
+    learner = spec.build()
+    assert set(learner.environments.tasks) == set(spec.environment.train)
+    tasks = spec.environment.train + spec.environment.held_out
+    evaluated = spec.environment.build(tasks, len(tasks))
+    assert set(evaluated.tasks) == set(tasks)
+    assert evaluated.observation_size == learner.environments.observation_size
+
+    rows = jnp.zeros((1, spec.num_rows))
+    observation = jnp.zeros((1, spec.num_rows, learner.environments.observation_size))
+    policy = learner.policy
+
+    def act():
+        memory = policy.initial_memory(spec.num_rows)
+        output, _ = policy.init_with_output(jax.random.PRNGKey(0), memory, observation, rows.astype(bool))
+        _, distribution, value = output
+        return distribution.mode(), value
+
+    action, value = jax.eval_shape(act)
+    space = learner.environments.action_space
+    assert action.shape == (*rows.shape, *([space.size] if isinstance(space, Continuous) else []))
+    assert value.shape == rows.shape
+
+
+@pytest.mark.parametrize("name", ["meta_brax", "meta_cartpole", "meta_dm_control", "popgym"])
+def test_eight_devices_share_the_rows_of_paper_scale(name: str):
+    spec = load_experiment(name, scale="paper")
+    assert spec.rows_per_task % (8 * spec.learner.row_groups) == 0
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_experiment_has_the_three_scales_and_says_what_it_claims(name: str):
+    assert set(read_yaml(SHIPPED[name])["scales"]) == {"smoke", "cpu", "paper"}
+    assert load_experiment(name).scale == "cpu"
+    header = [line for line in SHIPPED[name].read_text().splitlines() if line.startswith("# ")]
+    assert {"Claim", "Figure", "Command"} <= {line[2:].partition(":")[0] for line in header}
+
+
+@pytest.mark.parametrize(("name", "scale", "model"), VARIANTS)
+def test_a_resolved_spec_is_read_back_as_it_was(name: str, scale: str, model: str):
+    spec = load_experiment(name, scale=scale, model=model)
+    assert parse(ExperimentSpec, to_dict(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "point"),
+    [
+        (name, scale, str(point))
+        for name, path in SHIPPED.items()
+        for scale, changes in read_yaml(path)["scales"].items()
+        for point in merge(read_yaml(path).get("grid", {}), (changes or {}).get("grid", {}))
+    ],
+)
+def test_every_point_of_a_shipped_grid_is_an_experiment(name: str, scale: str, point: str):
+    for model in model_names(name):
+        spec = load_experiment(name, scale=scale, model=model, point=point)
+        assert spec.point == point
+        assert parse(ExperimentSpec, to_dict(spec)) == spec
