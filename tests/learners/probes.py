@@ -144,7 +144,15 @@ def mean_return(metrics: dict[str, np.ndarray], updates: slice) -> float:
 
 
 MODELS_WITH_MEMORY: dict[str, ModelSpec] = {
-    "s5": S5Spec(width=16, num_layers=1, state_size=16, delta_min=0.01, delta_max=0.5),
+    "s5": S5Spec(
+        width=16,
+        num_layers=1,
+        state_size=16,
+        delta_min=0.01,
+        delta_max=0.5,
+        b_init="fan_in_normal",
+        c_init="fan_in_normal",
+    ),
     "gru": GRUSpec(width=16),
     "lstm": LSTMSpec(width=16),
     "transformer": TransformerSpec(width=16, num_layers=1, num_heads=2, window=8),

@@ -16,7 +16,9 @@ from icrl.types import PyTree
 from tests.quick import jit
 
 T, B, H, N = 5, 2, 3, 8
-SPEC = S5Spec(width=H, num_layers=1, state_size=N, delta_min=0.05, delta_max=0.5)
+SPEC = S5Spec(
+    width=H, num_layers=1, state_size=N, delta_min=0.05, delta_max=0.5, b_init="fan_in_normal", c_init="fan_in_normal"
+)
 KEY = jax.random.key(0, impl="rbg")  # compiles faster than the default
 NEVER = np.zeros((T, B), bool)
 U = np.random.default_rng(0).normal(size=(T, B, H)).astype(np.float32)
@@ -120,18 +122,30 @@ def test_time_steps_start_within_their_range():
     assert len(np.unique(delta)) == N // 2
 
 
-@pytest.mark.parametrize("c_init", ["lecun_normal", "complex_normal"])
-def test_inputs_and_outputs_start_at_unit_scale(c_init):
-    """Dense real B and C have entries of variance 1 / H and 1 / N; complex C instead has 1 per entry."""
-    width, size = 48, 64
-    module = StateSpace(replace(SPEC, width=width, state_size=size, c_init=c_init))
-    inputs = np.zeros((1, 1, width), np.float32), np.zeros((1, 1), bool)
-    params = jit(module.init)(KEY, np.zeros((1, size), np.float32), *inputs)["params"]
-    assert {leaf.dtype for leaf in params.values()} == {np.dtype(np.float32)}
-    b, c, _ = full_spectrum(jax.tree.map(np.asarray, params))
-    # The change of basis is unitary: it keeps mean squares.
-    np.testing.assert_allclose(np.mean(np.abs(b) ** 2), 1 / width, rtol=0.1)
-    np.testing.assert_allclose(np.mean(np.abs(c) ** 2), 1 / size if c_init == "lecun_normal" else 1, rtol=0.1)
+@pytest.mark.parametrize(
+    ("field", "law", "std"),
+    [
+        ("b_init", "lecun_normal", lambda size, width: size**-0.5),
+        ("b_init", "fan_in_normal", lambda size, width: width**-0.5),
+        ("c_init", "lecun_normal", lambda size, width: (2 / (size * width)) ** 0.5),
+        ("c_init", "complex_normal", lambda size, width: 1.0),
+        ("c_init", "fan_in_normal", lambda size, width: size**-0.5),
+    ],
+)
+def test_initialisations_have_the_standard_deviations_stated(field, law, std):
+    """Of complex entries in the eigenbasis, ``E|z|^2 = std^2``: the change of basis is unitary and keeps it."""
+    for size, width, num_blocks in ((32, 192, 1), (128, 48, 4)):
+        module = StateSpace(replace(SPEC, width=width, state_size=size, num_blocks=num_blocks, **{field: law}))
+        inputs = np.zeros((1, size), np.float32), np.zeros((1, 1, width), np.float32), np.zeros((1, 1), bool)
+        params = jit(module.init)(KEY, *inputs)["params"]
+        assert {leaf.dtype for leaf in params.values()} == {np.dtype(np.float32)}
+        entries = dict(zip(("b_init", "c_init"), full_spectrum(jax.tree.map(np.asarray, params))[:2], strict=True))[
+            field
+        ]
+        assert np.abs(entries.mean()) < 0.05 * std(size, width)
+        np.testing.assert_allclose(np.sqrt(np.mean(np.abs(entries) ** 2)), std(size, width), rtol=0.04)
+        np.testing.assert_allclose(entries.real.std(), entries.imag.std(), rtol=0.1)
+    np.testing.assert_allclose(params["D"].std(), 1.0, rtol=0.3)
 
 
 def test_clipped_eigenvalues_cannot_make_the_state_grow():

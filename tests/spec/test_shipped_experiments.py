@@ -1,5 +1,7 @@
 """Every shipped experiment builds, at every scale, with every model, at every point of its grid."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -10,6 +12,7 @@ from icrl.spec.parse import merge, parse, read_yaml, to_dict
 from icrl.spec.shipped import shipped_specs
 
 SHIPPED = shipped_specs()
+RECORDS = Path(__file__).parents[2] / "results/records"
 VARIANTS = [
     (name, scale, model)
     for name, path in SHIPPED.items()
@@ -81,3 +84,16 @@ def test_every_point_of_a_shipped_grid_is_an_experiment(name: str, scale: str, p
         spec = load_experiment(name, scale=scale, model=model, point=point)
         assert spec.point == point
         assert parse(ExperimentSpec, to_dict(spec)) == spec
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_s5_starts_as_the_original_does_at_paper_scale_and_as_recorded_elsewhere(name: str):
+    """A record's network is the one its experiment still builds, initialisation included."""
+    model = load_experiment(name, model="s5", scale="paper").model
+    assert (model.b_init, model.c_init) == ("lecun_normal", "lecun_normal")
+    for file in RECORDS.glob(f"{name}/*/*.spec.yaml"):
+        recorded = parse(ExperimentSpec, read_yaml(file))
+        point = recorded.point or None
+        assert (
+            load_experiment(name, model=recorded.model_name, scale=recorded.scale, point=point).model == recorded.model
+        )

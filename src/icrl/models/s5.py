@@ -45,7 +45,11 @@ class S5Spec(Spec):
     norm: Literal["layer", "none"] = "layer"
     prenorm: bool = True
     """Normalise the layer's input; otherwise its output, after the residual sum."""
-    c_init: Literal["lecun_normal", "complex_normal"] = "lecun_normal"
+    b_init: Literal["lecun_normal", "fan_in_normal"] = "lecun_normal"
+    """Law of B, real ``[N, H]`` before the eigenbasis: variance 1 / N as in the original code, or 1 / H, its fan-in."""
+    c_init: Literal["lecun_normal", "complex_normal", "fan_in_normal"] = "lecun_normal"
+    """Law of C: complex ``[H, N]`` before the eigenbasis, variance 2 / (N H), as in the original code; complex
+    ``[H, P]`` of variance 1 in the eigenbasis; or real ``[H, N]`` before it, variance 1 / N, its fan-in."""
     clip_eigenvalues: bool = True
     """Keep the real parts of the eigenvalues at or below -1e-4, so that the state can never grow."""
     reset: bool = True
@@ -139,7 +143,7 @@ class StateSpace(nn.Module):
         lambda_re = self.param("lambda_re", lambda _: jnp.asarray(np.real(eigenvalues), jnp.float32))
         lambda_im = self.param("lambda_im", lambda _: jnp.asarray(np.imag(eigenvalues), jnp.float32))
         log_delta = self.param("log_delta", _log_uniform(spec.delta_min, spec.delta_max), (pairs,))
-        b_H2P = self.param("B", _b_init(vectors), (spec.width, 2 * pairs))
+        b_H2P = self.param("B", _b_init(vectors, spec.b_init), (spec.width, 2 * pairs))
         c_2PH = self.param("C", _c_init(vectors, spec.c_init), (2 * pairs, spec.width))
         d_H = self.param("D", nn.initializers.normal(1.0), (spec.width,))
 
@@ -206,11 +210,12 @@ def _log_uniform(low: float, high: float):
     return init
 
 
-def _b_init(vectors: np.ndarray):
-    """LeCun-normal real B ``[N, H]``, taken into the eigenbasis: ``V^* B``, transposed, as halves ``[H, 2P]``."""
+def _b_init(vectors: np.ndarray, method: str):
+    """B as halves ``[H, 2P]``: ``V^* B`` transposed, B real ``[N, H]``."""
+    axis = -1 if method == "lecun_normal" else -2  # what the initialiser takes for B's inputs: the state, or rightly u
 
     def init(key, shape):
-        real = nn.initializers.lecun_normal()(key, (shape[0], vectors.shape[0]))
+        real = nn.initializers.lecun_normal(axis, -3 - axis)(key, (shape[0], vectors.shape[0]))
         return to_halves(real @ jnp.asarray(vectors.conj(), jnp.complex64))
 
     return init
@@ -221,12 +226,16 @@ def _c_init(vectors: np.ndarray, method: str):
 
     def init(key, shape):
         pairs, width = shape[0] // 2, shape[1]
-        if method == "complex_normal":
-            parts = jax.random.normal(key, (2, pairs, width)) * np.sqrt(0.5)
-            c_PH = jax.lax.complex(*parts)
-        else:
-            real = nn.initializers.lecun_normal()(key, (vectors.shape[0], width))
-            c_PH = jnp.asarray(vectors.T, jnp.complex64) @ real
+        to_eigenbasis = jnp.asarray(vectors.T, jnp.complex64)
+        match method:
+            case "lecun_normal":  # JAX takes the first axis of three for a receptive field: the fan-in is N H
+                parts = nn.initializers.lecun_normal()(key, (width, vectors.shape[0], 2))
+                c_PH = to_eigenbasis @ jax.lax.complex(parts[..., 0], parts[..., 1]).T
+            case "complex_normal":
+                parts = jax.random.normal(key, (2, pairs, width)) * np.sqrt(0.5)
+                c_PH = jax.lax.complex(*parts)
+            case "fan_in_normal":
+                c_PH = to_eigenbasis @ nn.initializers.lecun_normal()(key, (vectors.shape[0], width))
         return 2 * jnp.concatenate([c_PH.real, -c_PH.imag])
 
     return init
