@@ -1,4 +1,4 @@
-"""What the annotations of a spec's fields say beyond their types: the bounds of their values."""
+"""What the annotations of a spec's fields say beyond their types: bounds of the values, and what these determine."""
 
 from __future__ import annotations
 
@@ -6,9 +6,24 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from icrl.errors import Problem, SpecError, join_path, show
+
+Purpose = Literal["training", "evaluation"]
+
+
+@dataclass(frozen=True)
+class Determines:
+    """What a field can change: ``Annotated[int, Determines("evaluation")]``. Without a word it is the training."""
+
+    what: Literal["evaluation", "nothing"]
+
+
+def determines(annotation: Any, purpose: Purpose) -> bool:
+    """Whether a field so annotated can change the training; or the evaluation, which training changes too."""
+    notes = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    return next((note.what for note in notes if isinstance(note, Determines)), "training") in ("training", purpose)
 
 
 @dataclass(frozen=True)

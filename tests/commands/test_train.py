@@ -32,6 +32,7 @@ from tests.commands.runs import (
     TINY,
     UPDATES_PER_CHUNK,
     documented_keys,
+    evaluated,
     manifest,
     metrics,
     newest_state,
@@ -41,6 +42,13 @@ from tests.commands.runs import (
     train,
     updates_saved,
 )
+
+
+def best_update(run: Path) -> int:
+    """The update of the best checkpoint."""
+    scores = {line["update"]: line["return/last_trial"] for line in metrics(run)}
+    return max(scores, key=lambda update: (scores[update], update))
+
 
 # ---- What a run leaves behind
 
@@ -89,8 +97,7 @@ def test_the_manifest_says_how_the_run_went(finished: Finished):
 
 
 def test_the_last_two_checkpoints_and_the_best_are_kept(finished: Finished):
-    scores = {line["update"]: line["return/last_trial"] for line in metrics(finished.path)}
-    best = max(scores, key=lambda update: (scores[update], update))
+    best = best_update(finished.path)
     assert updates_saved(finished.path) == sorted({best, NUM_UPDATES - UPDATES_PER_CHUNK, NUM_UPDATES})
 
 
@@ -148,6 +155,48 @@ def test_a_run_of_an_icrl_that_lacked_a_field_goes_on_with_its_default(finished:
     changed = train(run, "learner.standardize_by_task=false")
     assert changed.exit_code == 2
     assert "learner.standardize_by_task: true -> false" in changed.stderr
+
+
+def test_a_resume_takes_over_what_does_not_determine_training_and_trains_nothing_for_it(
+    finished: Finished, tmp_path: Path
+):
+    run = Path(shutil.copytree(finished.path, tmp_path / "run"))
+    done = train(run, "checkpoint.keep=1", "evaluation.episodes_per_task=2", "environment.held_out=[]", "name=other")
+    assert done.exit_code == 0, done.stderr
+    assert (numbers(run), newest_state(run)) == (numbers(finished.path), newest_state(finished.path))
+    kept = parse(ExperimentSpec, read_yaml(run / "spec.yaml"))
+    assert (kept.checkpoint.keep, kept.evaluation.episodes_per_task, kept.name) == (1, 2, "other")
+    assert {task: len(found["returns"][0]) for task, found in evaluated(run).items()} == {"cartpole_centre": 2}
+
+
+def test_a_longer_budget_extends_a_finished_run_as_if_it_had_been_there_from_the_start(
+    finished: Finished, tmp_path: Path
+):
+    run, longer = Path(shutil.copytree(finished.path, tmp_path / "run")), ["total_env_steps=640", "checkpoint.keep=1"]
+    extended = train(run, *longer)
+    assert extended.exit_code == 0, extended.stderr
+    assert "resuming     from update 16 of 20" in extended.stderr
+    assert parse(ExperimentSpec, read_yaml(run / "spec.yaml")).total_env_steps == 640
+    assert updates_saved(run) == sorted({20, best_update(run)})
+    assert train(tmp_path / "long", *longer).exit_code == 0
+    assert outcome(run) == outcome(tmp_path / "long")
+    before = manifest(run)
+    for override in ("total_env_steps=512", "learner.anneal_learning_rate=true"):
+        assert train(run, *longer[1:], override).exit_code == 2
+    assert manifest(run) == before
+
+
+def test_a_longer_budget_is_refused_where_the_learning_rate_was_annealed_over_the_old_one(tmp_path: Path):
+    annealed = "learner.anneal_learning_rate=true"
+    with signalled(4):
+        assert train(tmp_path / "run", annealed).exit_code == 130
+    refused = train(tmp_path / "run", annealed, "total_env_steps=640")
+    assert refused.exit_code == 2
+    assert refused.stderr.splitlines()[1:] == [
+        f"  {tmp_path / 'run'}: holds a run of another spec; resume it with its own, or choose another --out",
+        "  total_env_steps: 512 -> 640 (the learning rate is annealed to zero over the old budget)",
+    ]
+    assert train(tmp_path / "run", annealed).exit_code == 0
 
 
 class Signalling(MemoryTracker):

@@ -10,7 +10,7 @@ import yaml
 
 from icrl.launch import process
 from icrl.launch.runs import Run, runs_of
-from icrl.spec.experiment import INCIDENTAL, ExperimentSpec
+from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.parse import to_dict
 from tests.commands.runs import ROOT, TINY
 
@@ -47,8 +47,7 @@ class Grid:
         parts = run.experiment.scale, run.experiment.model_name, run.experiment.point
         resolved = self.folder / "resolved" / "-".join(filter(None, (run.experiment.name, *parts)))
         resolved.mkdir(parents=True, exist_ok=True)
-        plain = {name: value for name, value in to_dict(run.experiment).items() if name not in INCIDENTAL}
-        (resolved / "spec.yaml").write_text(yaml.safe_dump(plain))
+        (resolved / "spec.yaml").write_text(yaml.safe_dump(to_dict(run.experiment)))
         (resolved / "directory").write_text(str(run.directory))
         (resolved / "evaluation.json").write_text(evaluation(run.experiment, f"evaluated {resolved.name}"))
 

@@ -108,16 +108,16 @@ def test_another_spec_is_refused_field_by_field_and_changes_nothing(tmp_path: Pa
     open_run(tmp_path).close()  # the refusal holds no lock
 
 
-def test_a_run_of_an_older_icrl_is_resumed_where_the_fields_that_it_lacks_have_their_defaults(tmp_path: Path):
+def test_a_change_that_does_not_matter_becomes_the_run_s_spec_and_one_that_does_is_refused(tmp_path: Path):
     open_run(tmp_path).close("done")
-    spec = {**SPEC, "new": 1}
 
-    def completed(old):
-        return {"new": 1, **old}
+    def changes(old, new):
+        return [] if old["name"] == new["name"] else ["name: changed"]
 
-    open_run(tmp_path, spec, completed=completed).close("done")
-    with pytest.raises(UserError, match="new: 1 -> 2"):
-        open_run(tmp_path, {**SPEC, "new": 2}, completed=completed)
+    open_run(tmp_path, {**SPEC, "keep": 1}, changes=changes).close("done")
+    with pytest.raises(UserError, match="name: changed"):
+        open_run(tmp_path, {**SPEC, "name": "other"}, changes=changes)
+    assert RunDirectory.read(tmp_path).spec == {**SPEC, "keep": 1}
 
 
 def test_a_run_resumed_with_other_software_is_warned_of(tmp_path: Path, caplog, monkeypatch):

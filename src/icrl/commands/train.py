@@ -17,7 +17,7 @@ from jax.stages import Compiled
 from icrl.commands.devices import choose_mesh, count_cores_as_devices
 from icrl.commands.evaluate import evaluate_run, rung_name, show_evaluation
 from icrl.commands.progress import Progress
-from icrl.errors import MachineError, UserError
+from icrl.errors import MachineError
 from icrl.learners.devices import SharedLearner
 from icrl.learners.on_policy import LearnerState
 from icrl.runs import compilation_cache, processes
@@ -27,8 +27,8 @@ from icrl.runs.interruption import Interruption
 from icrl.runs.memory import memory_now
 from icrl.runs.traced_programs import trace
 from icrl.runs.trackers import Tracker, WandbTracker
-from icrl.spec.experiment import INCIDENTAL, ExperimentSpec, load_experiment
-from icrl.spec.parse import parse, to_dict
+from icrl.spec.experiment import ExperimentSpec, load_experiment, training_changes
+from icrl.spec.parse import to_dict
 from icrl.types import PyTree
 
 Metrics = dict[str, np.ndarray]
@@ -80,7 +80,7 @@ def train(
             run = None
             if processes.is_first():
                 directory = out or experiment.default_directory
-                run = RunDirectory.open(directory, _identity(experiment), ["icrl", *sys.argv[1:]], _with_new_fields)
+                run = RunDirectory.open(directory, to_dict(experiment), ["icrl", *sys.argv[1:]], training_changes)
                 at_the_end.enter_context(run)
                 run.update_manifest(devices=[str(device) for device in mesh.devices.flat])
             with Interruption() as stop:
@@ -206,7 +206,7 @@ class Training:
         env_steps = update * self.spec.env_steps_per_update
         state = processes.whole(state, self.learner.mesh)
         if self.checkpoints and self.directory:
-            self.checkpoints.save(update, state, score, {"env_steps": env_steps, "spec": _identity(self.spec)})
+            self.checkpoints.save(update, state, score, {"env_steps": env_steps, "spec": to_dict(self.spec)})
             now = memory_now()
             self.first_memory = self.first_memory or now
             self.directory.update_manifest(memory={"first": self.first_memory, "last": now})
@@ -272,19 +272,6 @@ def _seconds_of(lines: Sequence[Mapping[str, Any]]) -> float:
     return next((line["seconds"] for line in reversed(lines) if isinstance(line.get("seconds"), float | int)), 0.0)
 
 
-def _identity(spec: ExperimentSpec) -> dict[str, Any]:
-    """The spec as a run keeps it: all that determines its numbers, so nothing incidental."""
-    return {name: value for name, value in to_dict(spec).items() if name not in INCIDENTAL}
-
-
-def _with_new_fields(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's spec with the fields that icrl has gained since it was written, at their defaults."""
-    try:
-        return _identity(parse(ExperimentSpec, spec))
-    except UserError:
-        return dict(spec)
-
-
 def _tracker(run: RunDirectory | None, spec: ExperimentSpec, seed: int) -> Tracker:
     assert run, "only the first process has trackers"
     return WandbTracker(
@@ -295,7 +282,7 @@ def _tracker(run: RunDirectory | None, spec: ExperimentSpec, seed: int) -> Track
         name=f"{spec.name}-{spec.model_name}",
         seed=seed,
         run_id=run.manifest["id"],
-        spec=_identity(spec),
+        spec=to_dict(spec),
     )
 
 

@@ -5,7 +5,7 @@ To add a suite: a file with its environments, and a line in `SUITES`.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from icrl.envs import brax_suite, dm_control_suite, memory_length, popgym, stateless_cartpole
 from icrl.envs.action_repeat import ActionRepeat
@@ -14,7 +14,7 @@ from icrl.envs.multi import Environments
 from icrl.envs.projection import ProjectionSpec
 from icrl.envs.trial import Episodes
 from icrl.errors import Problem, collect, did_you_mean, show
-from icrl.fields import PositiveInt, Spec
+from icrl.fields import Determines, PositiveInt, Spec
 
 SUITES: dict[str, tuple[Sequence[str], Callable[[Sequence[str]], Sequence[Environment]]]] = {
     "brax": (tuple(brax_suite.TASKS), brax_suite.bodies),
@@ -32,7 +32,7 @@ class TaskSetSpec(Spec):
 
     train: tuple[str, ...]
     """Tasks the agent learns on; every one gets the same number of rows."""
-    held_out: tuple[str, ...] = ()
+    held_out: Annotated[tuple[str, ...], Determines("evaluation")] = ()
     """Tasks it meets in evaluation only."""
     suite: Literal["brax", "bsuite", "cartpole", "dm_control", "popgym"] = "brax"
     trial_steps: PositiveInt | None = 64

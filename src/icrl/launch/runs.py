@@ -11,8 +11,8 @@ from typing import Any
 from icrl.errors import UserError
 from icrl.runs.directory import EVALUATION, LOG, METRICS, SPEC, RunDirectory
 from icrl.runs.disk import write_atomically
-from icrl.spec.experiment import INCIDENTAL, ExperimentSpec, load_experiment, model_names, point_names
-from icrl.spec.parse import parse, read_yaml
+from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names, point_names
+from icrl.spec.parse import parse, read_yaml, to_dict
 
 RECORDS = Path("results", "records")
 
@@ -91,10 +91,10 @@ class Run:
         return RECORDS / experiment.name / experiment.scale / f"{name}{suffix}"
 
     def _is_in(self, spec: Mapping[str, Any]) -> bool:
-        """Whether a run of this plain spec trained the same agents, whatever others beside them."""
+        """Whether a run of this plain spec trained and evaluated the same agents, whatever others beside them."""
         other = parse(ExperimentSpec, spec)
-        apart = {name: getattr(self.experiment, name) for name in ("seed", "num_seeds", *INCIDENTAL)}
-        return {*self.experiment.seeds} <= {*other.seeds} and replace(other, **apart) == self.experiment
+        same_seeds = replace(other, seed=self.experiment.seed, num_seeds=self.experiment.num_seeds)
+        return {*self.experiment.seeds} <= {*other.seeds} and _numbers(same_seeds) == _numbers(self.experiment)
 
     def _is_evaluated(self, run: RunDirectory) -> bool:
         """Whether the evaluation in a run of it is the one that the spec describes, of the whole training."""
@@ -102,6 +102,11 @@ class Run:
         if not isinstance(evaluation, dict):
             return False
         return evaluation.get("changes") == [] and evaluation.get("env_steps") == self.experiment.all_env_steps
+
+
+def _numbers(experiment: ExperimentSpec) -> dict[str, Any]:
+    """All that determines an experiment's numbers."""
+    return to_dict(experiment, determining="evaluation")
 
 
 def runs_of(spec: str, scale: str | None) -> Iterator[Run]:

@@ -2,7 +2,7 @@
 
 It holds:
 
-    spec.yaml        the resolved spec; a run never changes its spec
+    spec.yaml        the resolved spec, of the latest resume: what determines training stays, but for a longer budget
     manifest.json    command, versions, git commit, devices, status, seconds
     metrics.jsonl    one JSON object a log line
     checkpoints/     see `icrl.runs.checkpoints`
@@ -77,16 +77,16 @@ class RunDirectory:
         path: Path,
         spec: Mapping[str, Any],
         command: Sequence[str],
-        completed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+        changes: Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[str]] = difference,
         clock: Callable[[], float] = time.time,
     ) -> Self:
-        """Creates the run, or resumes the one in the folder if its spec is the same; locks it.
+        """Creates the run, or resumes the one in the folder, whose spec this becomes; locks it.
 
         Args:
             path: the folder; its parents are made.
             spec: plain values, as `to_dict` gives them.
             command: the words of the command line, kept in the manifest.
-            completed: gives a spec that an older icrl wrote the fields that it knew nothing of.
+            changes: the changes, from the run's spec to this one, with which it cannot be resumed.
             clock: wall clock, in seconds since the epoch.
 
         Raises:
@@ -106,7 +106,7 @@ class RunDirectory:
             if is_new:
                 run._start(spec, command)
             else:
-                run._resume(spec, command, completed)
+                run._resume(spec, command, changes)
         except BaseException:
             lock.close()
             raise
@@ -125,7 +125,7 @@ class RunDirectory:
         return cls(path, _read_manifest(path))
 
     def _start(self, spec: Mapping[str, Any], command: Sequence[str]) -> None:
-        write_atomically(self.path / SPEC, yaml.safe_dump(spec, sort_keys=False))
+        self._write_spec(spec)
         self.update_manifest(
             layout=LAYOUT,
             id=secrets.token_hex(4),
@@ -137,20 +137,25 @@ class RunDirectory:
             **provenance(),
         )
 
+    def _write_spec(self, spec: Mapping[str, Any]) -> None:
+        write_atomically(self.path / SPEC, yaml.safe_dump(spec, sort_keys=False))
+
     def _resume(
         self,
         spec: Mapping[str, Any],
         command: Sequence[str],
-        completed: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        changes: Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[str]],
     ) -> None:
-        if difference(self.spec, spec) and (changes := difference(_plain(completed(self.spec)), spec)):
-            raise UserError(
-                f"{self.path}: holds a run of another spec; resume it with its own, or choose another --out\n"
-                + "\n".join(changes)
-            )
+        if difference(self.spec, spec):
+            if refused := changes(self.spec, spec):
+                raise UserError(
+                    f"{self.path}: holds a run of another spec; resume it with its own, or choose another --out\n"
+                    + "\n".join(refused)
+                )
+            self._write_spec(spec)
         made_with = provenance()
-        if changes := difference({key: self.manifest.get(key) for key in made_with}, made_with):
-            logger.warning("%s: resumed with other software (%s)", self.path, "; ".join(changes))
+        if updated := difference({key: self.manifest.get(key) for key in made_with}, made_with):
+            logger.warning("%s: resumed with other software (%s)", self.path, "; ".join(updated))
         self.update_manifest(
             command=shlex.join(command),
             status="running",

@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal
 from icrl.envs.multi import Environments
 from icrl.envs.suites import TaskSetSpec
 from icrl.errors import Problem, SpecError, did_you_mean, is_file_name, show
-from icrl.fields import MAX_SEED, Bound, PositiveFloat, PositiveInt, Seed, Spec, at_least
+from icrl.fields import MAX_SEED, Bound, Determines, PositiveFloat, PositiveInt, Seed, Spec, at_least
 from icrl.learners import LearnerSpec
 from icrl.learners.on_policy import OnPolicy
 from icrl.learners.ppo import PPOSpec
 from icrl.models import MLPSpec, ModelSpec
 from icrl.policy import Policy, PolicySpec
-from icrl.spec.parse import apply_overrides, merge, parse, read_yaml
+from icrl.spec.parse import apply_overrides, difference, merge, parse, read_yaml, to_dict
 from icrl.spec.shipped import find_spec_file
 from icrl.timing.spec import BenchmarkSpec
 
@@ -28,8 +28,8 @@ MAX_COUNT = 2**31 - 1
 """Of anything that is counted in 32 bits, as updates and rows are."""
 
 PLAIN_NAME = "a plain name, since folders and figures are named after it"
-Name = Annotated[str, Bound(PLAIN_NAME, is_file_name)]
-Label = Annotated[str, Bound(PLAIN_NAME, lambda text: not text or is_file_name(text))]
+Name = Annotated[str, Bound(PLAIN_NAME, is_file_name), Determines("nothing")]
+Label = Annotated[str, Bound(PLAIN_NAME, lambda text: not text or is_file_name(text)), Determines("nothing")]
 WandbMode = Literal["offline", "online", "disabled"]
 
 
@@ -95,13 +95,9 @@ class ResourcesSpec(Spec):
     """Until a cluster's queue may stop it; it then saves a checkpoint and queues again."""
 
 
-INCIDENTAL = ("wandb", "benchmark", "resources")
-"""Fields that do not determine a run's numbers: where they are shown, what is timed, what they cost."""
-
-
 @dataclass(frozen=True)
 class ExperimentSpec(Spec):
-    """Everything that determines a run."""
+    """Everything that determines a run: the training, unless a field says otherwise."""
 
     name: Name
     environment: TaskSetSpec
@@ -122,13 +118,13 @@ class ExperimentSpec(Spec):
     policy: PolicySpec = field(default_factory=PolicySpec)
     learner: LearnerSpec = field(default_factory=PPOSpec)
     updates_per_chunk: PositiveInt = 10
-    """Updates between two log lines, run without leaving the device."""
-    evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
-    specialist: SpecialistSpec = field(default_factory=SpecialistSpec)
-    checkpoint: CheckpointSpec = field(default_factory=CheckpointSpec)
-    benchmark: BenchmarkSpec = field(default_factory=BenchmarkSpec)
-    resources: ResourcesSpec = field(default_factory=ResourcesSpec)
-    wandb: WandbMode = "offline"
+    """Updates between two log lines, run without leaving the device; `total_env_steps` is rounded up to them."""
+    evaluation: Annotated[EvaluationSpec, Determines("evaluation")] = field(default_factory=EvaluationSpec)
+    specialist: Annotated[SpecialistSpec, Determines("nothing")] = field(default_factory=SpecialistSpec)
+    checkpoint: Annotated[CheckpointSpec, Determines("nothing")] = field(default_factory=CheckpointSpec)
+    benchmark: Annotated[BenchmarkSpec, Determines("nothing")] = field(default_factory=BenchmarkSpec)
+    resources: Annotated[ResourcesSpec, Determines("nothing")] = field(default_factory=ResourcesSpec)
+    wandb: Annotated[WandbMode, Determines("nothing")] = "offline"
 
     def problems(self) -> list[Problem]:
         """Bounds; rows that tasks and minibatches cannot share; and, where nothing else is wrong, what is too long."""
@@ -194,6 +190,27 @@ class ExperimentSpec(Spec):
     def build_policy(self, environments: Environments) -> Policy:
         """The agent's network for some environments."""
         return self.policy.build(self.model, environments.action_space)
+
+
+def training_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The fields, of two plain specs, for which a run of the old one cannot go on as a run of the new one.
+
+    Those are the fields that determine training, but for a longer budget: it changes nothing that lies behind, unless
+    the learning rate is annealed over it. Fields that icrl has gained since the old spec was written have their
+    defaults; one that icrl cannot read any more is compared as it stands.
+    """
+    try:
+        before, after = parse(ExperimentSpec, old), parse(ExperimentSpec, new)
+    except SpecError:
+        return difference(old, new)
+    changes = difference(to_dict(before, "training"), to_dict(after, "training"))
+    if before.total_env_steps == after.total_env_steps:
+        return changes
+    longer, annealed = after.total_env_steps > before.total_env_steps, before.learner.anneal_learning_rate
+    if longer and not annealed:
+        return [change for change in changes if not change.startswith("total_env_steps:")]
+    why = "the learning rate is annealed to zero over the old budget" if longer else "a run can only be extended"
+    return [f"{change} ({why})" if change.startswith("total_env_steps:") else change for change in changes]
 
 
 def load_experiment(

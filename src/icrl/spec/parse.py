@@ -22,7 +22,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from icrl.errors import Problem, SpecError, collect, did_you_mean, join_path, show
-from icrl.fields import field_types, out_of_bounds
+from icrl.fields import Purpose, determines, field_types, out_of_bounds
 from icrl.spec.overrides import apply_overrides, difference, merge
 from icrl.spec.yaml_files import read_yaml
 
@@ -43,18 +43,26 @@ def parse(cls: type[T], data: Any, where: str = "") -> T:
     return parser(cls, data, where)
 
 
-def to_dict(spec: Any) -> dict[str, Any]:
-    """The plain values, fit for YAML and JSON, from which `parse(type(spec), ...)` makes an equal spec."""
-    return {field.name: _plain(getattr(spec, field.name)) for field in fields(spec) if field.init}
+def to_dict(spec: Any, determining: Purpose | None = None) -> dict[str, Any]:
+    """The plain values, fit for YAML and JSON, from which `parse(type(spec), ...)` makes an equal spec.
+
+    With ``determining``, only those of fields that can change the training, or the evaluation (which training changes
+    too): where these are equal, so are the numbers.
+    """
+    return {
+        name: _plain(getattr(spec, name), determining)
+        for name, annotation in field_types(type(spec)).items()
+        if determining is None or determines(annotation, determining)
+    }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, determining: Purpose | None) -> Any:
     if is_dataclass(value):
-        return to_dict(value)
+        return to_dict(value, determining)
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, determining) for item in value]
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, determining) for key, item in value.items()}
     return value
 
 
