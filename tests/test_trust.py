@@ -142,8 +142,7 @@ def test_a_checkpoint_full_of_pickles_with_right_checksums_is_refused_and_runs_n
                 _, restored = Checkpoints(folder).restore(STATE)
             except IcrlError:
                 continue
-            # a file that Orbax does not need
-            assert all(np.array_equal(restored[name], STATE[name]) for name in STATE), replaced
+            raise AssertionError(f"restored {restored} from {replaced}")
     assert not trap.exists()
 
 

@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
@@ -137,6 +138,17 @@ def test_a_folder_below_a_file_cannot_hold_a_run(tmp_path: Path):
     assert "could not be written (Not a directory); choose another folder with --out" in refused.stderr
 
 
+def test_a_run_in_a_folder_named_like_a_pattern_trains_resumes_and_is_evaluated(finished: Finished, tmp_path: Path):
+    run = tmp_path / "a [b]" / "*? {x} 50%#"
+    with before_call(3, RunDirectory, "append_metrics", lambda: signal.raise_signal(signal.SIGINT)):
+        assert train(run).exit_code == 130
+    assert train(run).exit_code == 0
+    assert same_as_uninterrupted(run, finished)
+    for path in (run, run / "checkpoints" / str(NUM_UPDATES)):
+        done = icrl("evaluate", path, "--tasks", "train", "--episodes", "1", "--out", tmp_path / "out")
+        assert done.exit_code == 0, done.stderr
+
+
 # ---- Damage
 
 
@@ -151,7 +163,7 @@ def corrupt(checkpoint: Path) -> None:
 
 
 def half_delete(checkpoint: Path) -> None:
-    shutil.rmtree(checkpoint / "arrays")
+    (checkpoint / "arrays.zip").unlink()
 
 
 def test_a_damaged_newest_checkpoint_costs_the_updates_since_the_one_before_and_is_named(

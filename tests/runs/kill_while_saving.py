@@ -12,7 +12,6 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import orbax.checkpoint as ocp
 
 from icrl.runs import checkpoints, disk
 
@@ -51,11 +50,15 @@ def at_rename(number: int) -> None:
 
 
 def before_the_arrays() -> None:
-    ocp.Checkpointer.save = die
+    checkpoints._pack = die
 
 
 def before_the_checksums() -> None:
     checkpoints._checksum = die
+
+
+def before_it_is_read_back() -> None:
+    checkpoints._read_back = die
 
 
 def before_the_metadata() -> None:
@@ -75,6 +78,7 @@ MOMENTS = {
     "before the arrays": (before_the_arrays, 3),
     "before the metadata": (before_the_metadata, 3),
     "before the checksums": (before_the_checksums, 3),
+    "before it is read back": (before_it_is_read_back, 3),
     "before the commit": (lambda: at_rename(1), 3),
     "after the commit": (lambda: at_rename(2), 3),
     "while deleting the oldest": (while_deleting_the_oldest, 3),

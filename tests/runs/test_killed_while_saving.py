@@ -30,7 +30,7 @@ def state():
 def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one(tmp_path: Path, state, caplog):
     done = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True, check=True)
     lines = [line.split("\t") for line in done.stdout.splitlines()]
-    assert len(lines) == 13
+    assert len(lines) == 14
     for folder, acknowledged, ended, moment in lines:
         assert ended == "killed", moment
         checkpoints = Checkpoints(Path(folder))

@@ -2,13 +2,11 @@
 
 A checkpoint is a folder, named after its update:
 
-    arrays/         the leaves of the state, an Orbax checkpoint with one array a leaf
+    arrays.zip      the bytes of every leaf of the state, one entry a leaf, not compressed
     metadata.json   the update, its score, type of every leaf, the caller's metadata
     checksums.json  CRC-32 of every other file
 
-Orbax finds a missing file but not a changed byte, and reports in thousands of lines on stderr; so checksums
-are compared before it reads. Its CheckpointManager is not used: it cannot open a folder where one checkpoint
-has a damaged metrics file, takes an emptied checkpoint for a whole one, and deletes in place.
+Older ones have a folder `arrays` in place of `arrays.zip`, which Orbax wrote; `icrl.runs.orbax_arrays` reads it.
 """
 
 from __future__ import annotations
@@ -18,16 +16,15 @@ import logging
 import math
 import os
 import shutil
+import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 
 from icrl.errors import MachineError, UserError
 from icrl.runs.directory import CHECKPOINTS
@@ -36,7 +33,8 @@ from icrl.types import PyTree
 
 logger = logging.getLogger(__name__)
 
-ARRAYS, METADATA, CHECKSUMS = "arrays", "metadata.json", "checksums.json"
+ARRAYS, METADATA, CHECKSUMS = "arrays.zip", "metadata.json", "checksums.json"
+ORBAX_ARRAYS = "arrays"
 
 T = TypeVar("T")
 
@@ -65,7 +63,8 @@ class Checkpoints:
         """Writes the checkpoint of this update, then deletes those that are not kept any longer.
 
         A process killed at any moment, or a loss of power, leaves this checkpoint whole or not at all, and the one
-        before until this one is whole. Checkpoints of later updates, which a fallback has given up, are deleted too.
+        before until this one was read back. Checkpoints of later updates, which a fallback has given up, are deleted
+        too.
 
         Args:
             update: its place in the run.
@@ -116,12 +115,15 @@ class Checkpoints:
 
     def _clear_up(self) -> None:
         """Deletes what is no checkpoint, once it has put back the one that a killed process was replacing."""
-        for replaced in self.path.glob("*.replaced"):
-            if not replaced.with_suffix("").exists():
-                replaced.rename(replaced.with_suffix(""))
-        for suffix in ("unfinished", "replaced", "discarded"):
-            for leftover in self.path.glob(f"*.{suffix}"):
-                shutil.rmtree(leftover)
+        for leftover in list(self.path.iterdir()) if self.path.is_dir() else ():
+            update, _, suffix = leftover.name.partition(".")
+            if not update.isdecimal() or suffix not in ("unfinished", "replaced", "discarded"):
+                continue
+            if suffix == "replaced" and not (self.path / update).exists():
+                leftover.rename(self.path / update)
+            else:
+                # Another process may still read in it, and a network file system then keeps it until later.
+                shutil.rmtree(leftover, ignore_errors=True)
 
     def _discard_old(self, update: int) -> None:
         updates = [other for other in self.updates() if other <= update]
@@ -161,7 +163,7 @@ def newest(path: Path) -> tuple[Path, dict[str, Any]]:
 
 def _candidates(path: Path) -> list[Path]:
     """Folders of checkpoints, newest first."""
-    if any((path / part).exists() for part in (ARRAYS, METADATA, CHECKSUMS)):
+    if any((path / part).exists() for part in (ARRAYS, ORBAX_ARRAYS, METADATA, CHECKSUMS)):
         return [path]
     folders = Checkpoints(path / CHECKPOINTS if (path / CHECKPOINTS).is_dir() else path).newest_first()
     if not folders:
@@ -203,35 +205,39 @@ def _write(folder: Path, state: PyTree, description: Mapping[str, Any]) -> None:
         "leaves": {name: _type(leaf) for name, leaf in leaves.items()},
         "weakly_typed": [name for name, leaf in leaves.items() if jax.typeof(leaf).weak_type],
     }
-    _reserve(folder / "reserve", sum(array.nbytes for array in arrays.values()) + 2**20)
-    with _quiet(), _orbax() as orbax:
-        try:
-            # Orbax refuses arrays without elements; their shape is all that there is to keep.
-            orbax.save(
-                (folder / ARRAYS).absolute(),
-                ocp.args.PyTreeSave({name: array for name, array in arrays.items() if array.size}),
-            )
-        except (ValueError, RuntimeError) as error:
-            raise OSError(str(error).partition("\n")[0][:300]) from error
+    _pack(folder / ARRAYS, arrays)
     (folder / METADATA).write_text(json.dumps(to_json({**description, **types})))
     files = [file for file in folder.rglob("*") if file.is_file()]
     checksums = {str(file.relative_to(folder)): _checksum(file) for file in files}
     (folder / CHECKSUMS).write_text(json.dumps(checksums))
     for path in (*folder.rglob("*"), folder):
         sync(path)
+    _read_back(folder, arrays)
 
 
-def _orbax() -> ocp.Checkpointer:
-    """Orbax for this process alone: it would wait for the others of a run, which do not come."""
-    own = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
-    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone)
+def _pack(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name, array in arrays.items():
+            file.writestr(zipfile.ZipInfo(name), array.tobytes())
 
 
-def _reserve(path: Path, num_bytes: int) -> None:
-    """Fails with one plain OSError where the disk or a quota has no room: inside Orbax every array would."""
-    path.write_bytes(bytes(num_bytes))
-    path.unlink()
+def _unpack(path: Path, wanted: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of these names, of the dtype and shape of the leaves."""
+    with zipfile.ZipFile(path) as file:
+        for name, leaf in wanted.items():
+            if file.getinfo(name).file_size != math.prod(leaf.shape) * leaf.dtype.itemsize:
+                raise _UnreadableError(f"{name} in {ARRAYS} is not as long as {METADATA} says")
+        return {name: np.ndarray(leaf.shape, leaf.dtype, file.read(name)) for name, leaf in wanted.items()}
+
+
+def _read_back(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises OSError unless a checkpoint reads as what it was made of."""
+    try:
+        _, saved = _saved(folder, arrays)
+    except (_UnreadableError, UserError) as error:
+        raise OSError(f"it cannot be read back: {error}") from error
+    if any(saved[name].tobytes() != array.tobytes() for name, array in arrays.items()):
+        raise OSError("it reads back with other numbers")
 
 
 def _verified_description(folder: Path) -> dict[str, Any]:
@@ -266,31 +272,27 @@ def _is_description(value: Any) -> bool:
 
 
 def _read(folder: Path, template: PyTree, below: str = "") -> tuple[int, PyTree]:
+    description, arrays = _saved(folder, _named_leaves(template, below), below)
+    leaves = [_on_device(array, name in description["weakly_typed"]) for name, array in arrays.items()]
+    return description["update"], jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
+def _saved(folder: Path, wanted: Mapping[str, Any], below: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What metadata.json says, and the arrays of the wanted leaves, which must be all `below`, in their order."""
     description = _verified_description(folder)
-    wanted = _named_leaves(template, below)
     _require_same_types(
         folder,
         expected={name: _type(leaf) for name, leaf in wanted.items()},
         saved={name: type_ for name, type_ in description["leaves"].items() if name.startswith(below)},
     )
-    names = [name for name, leaf in wanted.items() if math.prod(leaf.shape)]
-    with _quiet(), _orbax() as orbax:
-        try:
-            arrays = orbax.restore(
-                (folder / ARRAYS).absolute(),
-                ocp.args.PyTreeRestore(
-                    item=dict.fromkeys(names, 0),
-                    restore_args=dict.fromkeys(names, ocp.RestoreArgs(restore_type=np.ndarray)),
-                    partial_restore=True,
-                ),
-            )
-        except Exception as error:  # Orbax raises what it likes
-            raise _UnreadableError(f"Orbax says {str(error).partition(chr(10))[0][:300]}") from error
-    leaves = [
-        _on_device(arrays.get(name, np.zeros(leaf.shape, leaf.dtype)), name in description["weakly_typed"])
-        for name, leaf in wanted.items()
-    ]
-    return description["update"], jax.tree.unflatten(jax.tree.structure(template), leaves)
+    try:
+        if (folder / ARRAYS).exists():
+            return description, _unpack(folder / ARRAYS, wanted)
+        from icrl.runs import orbax_arrays  # importing Orbax takes a second, which only old checkpoints need
+
+        return description, orbax_arrays.read(folder / ORBAX_ARRAYS, wanted)
+    except Exception as error:  # a ZIP or an Orbax checkpoint can be damaged in many ways
+        raise _UnreadableError(str(error).partition("\n")[0][:300]) from error
 
 
 def _on_device(array: np.ndarray, is_weakly_typed: bool) -> jax.Array:
@@ -330,15 +332,3 @@ def _type(leaf: Any) -> str:
 
 def _checksum(path: Path) -> int:
     return zlib.crc32(path.read_bytes())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Orbax's own log off the terminal."""
-    log = logging.getLogger("absl")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
