@@ -18,7 +18,7 @@ def two_shipped_specs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     elsewhere.mkdir()
     for name in ("popgym", "meta_brax"):
         (folder / f"{name}.yaml").touch()
-    monkeypatch.setattr(shipped, "SPECS_FOLDER", folder)
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
     monkeypatch.chdir(elsewhere)
     return folder
 

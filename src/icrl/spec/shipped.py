@@ -1,4 +1,4 @@
-"""The specs that come with icrl: `experiments/*.yaml`, in the repository or inside the installed package."""
+"""What comes with icrl, in the repository or inside the installed package: specs, reference returns, trained agents."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from pathlib import Path
 from icrl.errors import Problem, SpecError, show
 
 PACKAGE = Path(__file__).resolve().parents[1]
-SPECS_FOLDER = next(
-    (folder for folder in (PACKAGE / "experiments", PACKAGE.parents[1] / "experiments") if folder.is_dir()),
-    PACKAGE / "experiments",
-)
-"""Where the shipped specs lie: beside the modules in an installed package, else in the repository's root."""
+SHIPPED = PACKAGE if (PACKAGE / "experiments").is_dir() else PACKAGE.parents[1]
+"""The folder of `experiments` and `results`: the installed package, else the repository's root."""
 
 
 def shipped_specs() -> dict[str, Path]:
     """Every shipped spec's file by its name, in alphabetical order."""
-    return {path.stem: path for path in sorted(SPECS_FOLDER.glob("*.yaml"))}
+    return {path.stem: path for path in sorted((SHIPPED / "experiments").glob("*.yaml"))}
+
+
+def shipped_references(experiment: str) -> Path:
+    """Where the reference returns of an experiment lie, if they are shipped."""
+    return SHIPPED / "results" / "references" / f"{experiment}.json"
+
+
+def shipped_agents() -> dict[str, Path]:
+    """The run directory of every shipped agent by its name, in alphabetical order."""
+    return {path.parent.name: path.parent for path in sorted((SHIPPED / "results" / "pretrained").glob("*/spec.yaml"))}
 
 
 def existing_path(text: str) -> Path | None:
