@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import socket
@@ -25,12 +26,17 @@ def track(mode="offline", seed=0):
 """
 
 TWO_SEEDS = """
+from PIL import Image
+Image.new("RGB", (2, 2)).save(FIGURE := Path(sys.argv[1]).with_name("figure.png"))
 trackers = [track(seed=seed) for seed in (0, 1)]
 for update in (1, 2):
     for seed, tracker in enumerate(trackers):
         tracker.log({"update": update, "env_steps": 100 * update, "return": seed + update / 4})
         tracker.log({"update": update, "env_steps": 100 * update, "evaluation": None, "score": 9.0})
-for tracker in trackers:
+for seed, tracker in enumerate(trackers):
+    summary = {"update": 2, "env_steps": 200, "evaluation/score/train/last_trial": seed + 0.5}
+    trials = [{"task": "a", "trial": trial, "return": 2.0 * trial, "score": None} for trial in (1, 2)]
+    tracker.log_evaluation(summary, trials, {"adaptation": FIGURE})
     tracker.finish()
 """
 
@@ -148,6 +154,11 @@ def history(file: Path) -> list[dict[str, str]]:
     ]
 
 
+def summarized(record) -> Iterator[tuple[str, str]]:
+    """What a record adds to the run's summary."""
+    yield from ((item.key or ".".join(item.nested_key), item.value_json) for item in record.summary.update)
+
+
 def wandb_files(directory: Path, seed: int) -> list[Path]:
     return sorted(directory.glob(f"wandb/offline-run-*/run-1a2b3c4d-seed{seed}.wandb"))
 
@@ -165,6 +176,21 @@ def test_two_seeds_are_two_wandb_runs_of_one_group_made_without_account_network_
         assert [row["env_steps"] for row in rows] == ["100", "200"]
         assert [row["return"] for row in rows] == [str(seed + 0.25), str(seed + 0.5)]
         assert [row["score"] for row in rows] == ["9", "9"]
+
+
+def test_an_evaluation_is_numbers_in_the_summary_a_table_of_trials_and_figures(two_seeds: Path):
+    for seed in (0, 1):
+        (file,) = wandb_files(two_seeds, seed)
+        *_, row = history(file)
+        assert (row["env_steps"], row["evaluation/score/train/last_trial"]) == ("200", str(seed + 0.5))
+        summary = {key: value for record in records(file) for key, value in summarized(record)}
+        assert summary["evaluation/score/train/last_trial"] == str(seed + 0.5)
+        (table,) = file.parent.glob("files/media/table/evaluation/by_trial_*.table.json")
+        assert json.loads(table.read_text()) == {
+            "columns": ["task", "trial", "return", "score"],
+            "data": [["a", 1, 2, None], ["a", 2, 4, None]],
+        }
+        assert len(list(file.parent.glob("files/media/images/evaluation/adaptation_*.png"))) == 1
 
 
 def test_every_metric_is_drawn_over_env_steps(two_seeds: Path):
@@ -206,6 +232,8 @@ def test_a_memory_tracker_keeps_what_was_logged():
     record = {"update": 1, "env_steps": 100}
     tracker.log(record)
     record["update"] = 2
+    tracker.log_evaluation({"score": 0.5}, [{"trial": 1}], {"bars": Path("bars.png")})
     tracker.finish()
     assert tracker.records == [{"update": 1, "env_steps": 100}]
+    assert tracker.evaluations == [({"score": 0.5}, [{"trial": 1}], {"bars": Path("bars.png")})]
     assert tracker.is_finished

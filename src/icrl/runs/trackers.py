@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -15,10 +15,22 @@ logger = logging.getLogger(__name__)
 
 
 class Tracker(Protocol):
-    """Receives the records of one seed, in order."""
+    """Receives the records of one seed, in order, then its evaluation."""
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Shows one record; it has `update` and `env_steps`."""
+        ...
+
+    def log_evaluation(
+        self, summary: Mapping[str, Any], by_trial: Sequence[Mapping[str, Any]], figures: Mapping[str, Path]
+    ) -> None:
+        """Shows how the trained agent adapts.
+
+        Args:
+            summary: `update`, `env_steps`, and the numbers to compare runs by.
+            by_trial: one row for every trial of every task, all with the same columns.
+            figures: PNG files by name.
+        """
         ...
 
     def finish(self) -> None:
@@ -27,15 +39,22 @@ class Tracker(Protocol):
 
 
 class MemoryTracker:
-    """Keeps the records, for tests."""
+    """Keeps what it receives, for tests."""
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
+        self.evaluations: list[tuple[dict[str, Any], list[dict[str, Any]], dict[str, Path]]] = []
         self.is_finished = False
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Appends the record to `records`."""
         self.records.append(dict(record))
+
+    def log_evaluation(
+        self, summary: Mapping[str, Any], by_trial: Sequence[Mapping[str, Any]], figures: Mapping[str, Path]
+    ) -> None:
+        """Appends all three to `evaluations`."""
+        self.evaluations.append((dict(summary), [dict(row) for row in by_trial], dict(figures)))
 
     def finish(self) -> None:
         """Sets `is_finished`."""
@@ -117,6 +136,20 @@ class WandbTracker:
                 if record["update"] >= self._run.step:
                     shown = {key: value for key, value in record.items() if value is not None}
                     self._run.log(shown, step=record["update"])
+
+    def log_evaluation(
+        self, summary: Mapping[str, Any], by_trial: Sequence[Mapping[str, Any]], figures: Mapping[str, Path]
+    ) -> None:
+        """Sends the numbers to W&B's summary, the rows as the table `evaluation/by_trial`, the figures as images."""
+        if self._run is not None:
+            import wandb
+
+            with self._tolerating_failures():
+                table = wandb.Table(list(by_trial[0]), [list(row.values()) for row in by_trial])
+                images = {f"evaluation/{name}": wandb.Image(str(path)) for name, path in figures.items()}
+                # After an online resume W&B is already past this update.
+                step = max(summary["update"], self._run.step)
+                self._run.log({**summary, "evaluation/by_trial": table, **images}, step=step)
 
     def finish(self) -> None:
         """Ends the W&B run; online, waits until all is uploaded."""
