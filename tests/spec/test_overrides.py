@@ -96,7 +96,7 @@ def test_merging_one_by_one_is_merging_what_is_merged_if_only_mappings_meet_mapp
     [
         ("seed=4", {"seed": 4}),
         ("learner.learning_rate=0.5", {"learner": {**BASE["learner"], "learning_rate": 0.5}}),
-        ("learner.learning_rate=1e-3", {"learner": {**BASE["learner"], "learning_rate": "1e-3"}}),
+        ("learner.learning_rate=1e-3", {"learner": {**BASE["learner"], "learning_rate": 1e-3}}),
         ("learner.schedule.warm_up=1", {"learner": {**BASE["learner"], "schedule": {"warm_up": 1}}}),
         ("train=[c,d]", {"train": ["c", "d"]}),
         ("projection={size: 8}", {"projection": {"size": 8}}),

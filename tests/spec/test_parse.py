@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Literal, Optional
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from icrl.errors import UserError
 from icrl.spec.parse import Problem, SpecError, parse, to_dict
+from icrl.spec.yaml_files import dump_yaml, load_yaml
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def test_parsing_the_plain_values_of_a_spec_gives_an_equal_spec(spec):
 
 @given(experiments)
 def test_a_spec_survives_a_yaml_file(spec):
-    assert parse(Experiment, yaml.safe_load(yaml.safe_dump(to_dict(spec)))) == spec
+    assert parse(Experiment, load_yaml(dump_yaml(to_dict(spec)), "spec", "a mapping")) == spec
 
 
 def test_plain_values_are_mappings_lists_and_scalars_only():

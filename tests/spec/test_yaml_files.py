@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from icrl.spec.parse import SpecError, read_yaml
+from icrl.spec.parse import SpecError, apply_overrides, read_yaml
+from icrl.spec.yaml_files import dump_yaml, load_yaml
 
 
 @pytest.fixture
@@ -56,13 +60,56 @@ def test_a_file_that_holds_no_mapping_is_refused(file, content, message):
         ),
         ("a: 1\nb: !module x\n", " on line 2 (could not determine a constructor for the tag '!module')"),
         ("? [a]\n: 1\n", " on line 1 (while constructing a mapping, found unhashable key)"),
-        ("a: 2020-99-99\n", " (month must be in 1..12)"),
+        ("a: !!int many\n", " (invalid literal for int() with base 10: 'many')"),
         ("a: \0\n", " (unacceptable character #x0000: special characters are not allowed)"),
     ],
 )
 def test_a_mistake_in_the_yaml_is_told_with_its_line(file, content, mistake):
     file.write_text(content)
     assert mistakes(file) == [f"spec.yaml: got a mistake{mistake}; expected valid YAML"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *[("08", 8), ("010", 10), ("-007", -7), ("+3", 3), ("0o17", 15), ("0x1F", 31), ("0b11", "0b11")],
+        *[("1e-4", 1e-4), ("5E6", 5e6), ("-.5", -0.5), ("1.", 1.0), ("1:30", "1:30"), ("1_000", "1_000")],
+        *[(word, word) for word in ("yes", "No", "on", "OFF", "y", "n", "=", "2020-01-01", "2020-99-99")],
+        *[("true", True), ("FALSE", False), ("null", None), ("~", None), ("", None), ("'08'", "08"), ("tRUE", "tRUE")],
+    ],
+)
+def test_plain_scalars_are_what_yaml_1_2_says(file, text, value):
+    file.write_text(f"a: {text}\n")
+    found = read_yaml(file)["a"]
+    assert (found, type(found)) == (value, type(value))
+    if text:
+        overridden = apply_overrides({}, [f"a={text}"])["a"]
+        assert (overridden, type(overridden)) == (value, type(value))
+
+
+def test_keys_are_names_as_they_are_written(file):
+    file.write_text("{off: 1, 08: 2, 8: 3, true: 4, ~: 5, 1e3: 6, 'x': 7}")
+    assert read_yaml(file) == {"off": 1, "08": 2, "8": 3, "true": 4, "~": 5, "1e3": 6, "x": 7}
+    file.write_text("a: &a 8\n*a : *a\n")
+    assert read_yaml(file) == {"a": 8, "8": 8}
+
+
+@pytest.mark.parametrize("keys", [("8", "'8'"), ("8", '"8"'), ("off", "'off'"), ("null", "'null'"), ("&a 1", "1")])
+def test_a_key_that_is_repeated_in_other_quotes_is_reported(file, keys):
+    file.write_text("models:\n" + "".join(f"  {key}: 1\n" for key in keys))
+    assert mistakes(file)[0].endswith("on lines 2 and 3; expected each key once")
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+words = st.sampled_from(
+    ["08", "0o17", "1e-4", "yes", "off", "1:30", "2020-01-01", "~", "", "<<", "=", "1_0", ".5", "8"]
+)
+
+
+@given(st.dictionaries(words | st.text(), st.recursive(scalars | words, st.lists, max_leaves=5), min_size=1))
+def test_a_dump_reads_back_equal_here_and_by_yaml_1_1(data):
+    assert load_yaml(dump_yaml(data), "spec", "a mapping") == data
+    assert yaml.safe_load(dump_yaml(data)) == data
 
 
 def test_every_repeated_key_is_reported_with_its_lines(file):

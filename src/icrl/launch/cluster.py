@@ -31,7 +31,7 @@ JOB = ".job"
 RESULT_SECONDS = 10.0
 """So long may a job have left the queue before its result is seen here: a shared disk can be late."""
 
-MOST_REQUEUES = 100
+MAX_REQUEUES = 100
 """Times that a run may reach its limit of hours."""
 
 
@@ -110,7 +110,7 @@ def _submit(runs: Sequence[Run], submitit: Any, cluster: str) -> Iterator[tuple[
 
 
 def _executor(resources: ResourcesSpec, submitit: Any, cluster: str) -> Any:
-    executor = submitit.AutoExecutor(folder=FOLDER, cluster=cluster, slurm_max_num_timeout=MOST_REQUEUES)
+    executor = submitit.AutoExecutor(folder=FOLDER, cluster=cluster, slurm_max_num_timeout=MAX_REQUEUES)
     executor.update_parameters(
         name="icrl",
         cpus_per_task=resources.cpus,

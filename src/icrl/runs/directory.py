@@ -28,12 +28,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
-import yaml
-
 from icrl.errors import MachineError, UserError, is_file_name
 from icrl.runs.disk import to_json, write_atomically, writing
 from icrl.runs.provenance import provenance
 from icrl.spec.parse import difference, read_yaml
+from icrl.spec.yaml_files import dump_yaml, load_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +137,7 @@ class RunDirectory:
         )
 
     def _write_spec(self, spec: Mapping[str, Any]) -> None:
-        write_atomically(self.path / SPEC, yaml.safe_dump(spec, sort_keys=False))
+        write_atomically(self.path / SPEC, dump_yaml(spec))
 
     def _resume(
         self,
@@ -266,7 +265,7 @@ class RunDirectory:
 
 def _plain(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A spec as its file gives it back."""
-    return yaml.safe_load(yaml.safe_dump(dict(spec)))
+    return load_yaml(dump_yaml(dict(spec)), SPEC, "a mapping")
 
 
 def _line(record: Mapping[str, Any]) -> str:

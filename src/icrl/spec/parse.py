@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 def parse(cls: type[T], data: Any, where: str = "") -> T:
-    """`data` as a `cls`. Numbers change their type where nothing is lost: "1e-4" to a float, 5e6 to an int.
+    """`data` as a `cls`. Numbers change their type where nothing is lost: 5e6 to an int, "1_000" too.
 
     `where` is the path of `data` in its spec, for the messages. Raises SpecError with one problem for every
     mistake in `data`, and TypeError if `cls` is a type that specs cannot hold.
@@ -190,7 +190,7 @@ def _parse_float(cls: Any, data: Any, where: str) -> float:
 def _finite(data: Any) -> Decimal | None:
     """The finite number that `data` spells, to the last digit; None if it spells none (as does `True`).
 
-    Spelling counts, not type: PyYAML follows YAML 1.1, which takes `1e-4` and `5e6` for strings.
+    Spelling counts, not type: to YAML `1_000` is a string.
     """
     try:
         number = Decimal(str(data))

@@ -1,7 +1,12 @@
-"""Reading YAML strictly: whatever PyYAML would let pass or report in its own way becomes a `SpecError`."""
+"""YAML 1.2, read strictly: whatever PyYAML would let pass or report in its own way becomes a `SpecError`.
+
+PyYAML follows YAML 1.1, which takes `010` for 8, `1:30` for 90, `off` for false and `1e-4` for a string. Here plain
+scalars are what the core schema of YAML 1.2 says, and keys are names: the text as it is written.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +15,7 @@ import yaml
 
 from icrl.errors import Problem, SpecError, did_you_mean
 
-MOST_KEYS = 10_000
+MAX_KEYS = 10_000
 """Of one mapping; a few lines of merged aliases could ask for more than the memory holds."""
 
 
@@ -58,7 +63,7 @@ def load_yaml(text: str, where: str, expected: str) -> Any:
         line = f" on line {error.problem_mark.line + 1}" if error.problem_mark else ""
         reason = ", ".join(part for part in (error.context, error.problem) if part)
         raise SpecError([Problem(where, f"a mistake{line} ({reason})", "valid YAML")]) from error
-    except (yaml.YAMLError, ValueError) as error:  # a control character; a date such as 2020-99-99
+    except (yaml.YAMLError, ValueError) as error:  # a control character; `!!int many`
         reason = str(error).splitlines()[0]
         raise SpecError([Problem(where, f"a mistake ({reason})", "valid YAML")]) from error
     except RecursionError as error:
@@ -68,6 +73,21 @@ def load_yaml(text: str, where: str, expected: str) -> Any:
     if loader.problems:
         raise SpecError(loader.problems)
     return value
+
+
+def dump_yaml(data: Any) -> str:
+    """The YAML from which `load_yaml` makes equal data."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False)
+
+
+TAG = "tag:yaml.org,2002:"
+CORE_SCHEMA = {
+    "null": r"null|Null|NULL|~|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+"""How plain scalars that are not strings are spelt: section 10.3.2 of YAML 1.2.2."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -81,18 +101,43 @@ class _Loader(yaml.SafeLoader):
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Replaces `<<` by what it merges, unless that is more than any spec holds."""
         super().flatten_mapping(node)
-        if len(node.value) > MOST_KEYS:
+        if len(node.value) > MAX_KEYS:
             raise yaml.constructor.ConstructorError(None, None, "more keys than any spec has", node.start_mark)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """The next mapping in the text, as PyYAML represents it."""
         node = super().compose_mapping_node(anchor)
         lines = defaultdict(list)
-        for key, _ in node.value:
+        for index, (key, value) in enumerate(node.value):
             if isinstance(key, yaml.ScalarNode):
-                lines[key.tag, key.value].append(str(key.start_mark.line + 1))
-        for (_, name), repeats in lines.items():
+                lines[key.value].append(str(key.start_mark.line + 1))
+                if key.tag.removeprefix(TAG) in CORE_SCHEMA:
+                    name = yaml.ScalarNode(TAG + "str", key.value, key.start_mark, key.end_mark)
+                    node.value[index] = name, value
+        for name, repeats in lines.items():
             if len(repeats) > 1:
                 got = f"'{name}' on lines {' and '.join(repeats)}"
                 self.problems.append(Problem(self.where, got, "each key once"))
         return node
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which also quotes strings that YAML 1.2 would take for something else."""
+
+
+def _int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node)
+    return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+
+
+def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    return float(re.sub(r"\.(inf|nan)", r"\1", loader.construct_scalar(node).lower()))
+
+
+_Loader.add_constructor(TAG + "int", _int)
+_Loader.add_constructor(TAG + "float", _float)
+_Loader.yaml_implicit_resolvers = {}  # none of YAML 1.1's
+_Loader.add_implicit_resolver(TAG + "merge", re.compile("<<$"), ["<"])
+for _name, _spelling in CORE_SCHEMA.items():
+    _Loader.add_implicit_resolver(TAG + _name, re.compile(f"({_spelling})$"), None)
+    _Dumper.add_implicit_resolver(TAG + _name, re.compile(f"({_spelling})$"), None)
