@@ -172,11 +172,22 @@ def test_reading_a_folder_that_is_no_run_is_refused(tmp_path: Path):
         RunDirectory.read(tmp_path)
 
 
-def test_a_checkpoint_belongs_to_its_run(tmp_path: Path):
-    open_run(tmp_path / "checkpoints").close("done")  # a run may be called that too
-    (tmp_path / "checkpoints" / "checkpoints" / "12").mkdir(parents=True)
-    for path in (tmp_path / "checkpoints", tmp_path / "checkpoints" / "checkpoints" / "12"):
-        assert RunDirectory.read(path).path == tmp_path / "checkpoints"
+def test_a_checkpoint_belongs_to_its_run_however_its_path_is_written(tmp_path: Path, monkeypatch):
+    run = tmp_path / "checkpoints"  # a run may be called that too
+    open_run(run).close("done")
+    (run / "checkpoints" / "12").mkdir(parents=True)
+    for path in (run, run / "checkpoints", run / "checkpoints" / "12"):
+        assert RunDirectory.read(path).path == run
+    (tmp_path / "best").symlink_to(run / "checkpoints" / "12")
+    assert RunDirectory.read(tmp_path / "best").path == run
+    for folder, paths in {
+        run: ["checkpoints/12"],
+        run / "checkpoints": ["12", "."],
+        run / "checkpoints" / "12": ["."],
+    }.items():
+        monkeypatch.chdir(folder)
+        for path in paths:
+            assert RunDirectory.read(Path(path)).path.resolve() == run
 
 
 # The lock

@@ -113,13 +113,14 @@ class RunDirectory:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The run in a folder, or the run that a checkpoint belongs to; locks nothing.
+        """The run in a folder, or the one that a checkpoint, or the folder of all, belongs to; locks nothing.
 
         Raises:
             UserError: there is no run, its layout is unknown, or its manifest is damaged.
         """
-        if not (path / MANIFEST).exists() and path.parent.name == CHECKPOINTS:
-            path = path.parent.parent
+        if not (path / MANIFEST).exists():
+            near = [folder for given in (path, path.resolve()) for folder in (given, given.parent)]
+            path = next((folder.parent for folder in near if folder.name == CHECKPOINTS), path)
         _refuse_links_out_of(path)
         return cls(path, _read_manifest(path))
 
