@@ -36,17 +36,18 @@ def apply(policy: Policy, params: PyTree, observation=OBSERVATION, reset=NEVER):
 
 def test_continuous_actions_start_near_zero_with_the_initial_spread():
     policy, params = fresh(SPEC, Continuous(2))
-    memory, distribution, value = apply(policy, params)
+    memory, (distribution, value, features) = apply(policy, params)
     assert isinstance(distribution, Normal)
     assert distribution.mean.shape == distribution.log_std.shape == (T, B, 2)
     assert value.shape == (T, B)
+    assert features.shape == (T, B, MODEL.width)
     assert jax.tree.map(jnp.shape, memory) == jax.tree.map(jnp.shape, policy.initial_memory(B))
     assert np.max(np.abs(distribution.mean)) < 0.05
     np.testing.assert_allclose(np.exp(distribution.log_std), 0.7, rtol=0.05)
 
 
 def test_discrete_actions_start_nearly_uniform():
-    _, distribution, _ = apply(*fresh(SPEC, Discrete(3)))
+    _, (distribution, *_) = apply(*fresh(SPEC, Discrete(3)))
     assert isinstance(distribution, Categorical)
     assert distribution.logits.shape == (T, B, 3)
     np.testing.assert_allclose(jax.nn.softmax(distribution.logits), 1 / 3, atol=0.02)
@@ -56,7 +57,7 @@ def test_discrete_actions_start_nearly_uniform():
 def test_spread_stays_above_its_minimum_whatever_the_parameters(state_dependent: bool):
     policy, params = fresh(replace(SPEC, state_dependent_std=state_dependent), Continuous(2))
     shrunk = jax.tree.map(lambda leaf: leaf - 50.0, params)
-    _, distribution, _ = apply(policy, shrunk)
+    _, (distribution, *_) = apply(policy, shrunk)
     assert np.all(np.exp(distribution.log_std) >= 0.05 - 1e-6)
 
 
@@ -88,8 +89,8 @@ def test_value_and_action_depend_on_what_came_before_unless_reset():
     restart = NEVER.copy()
     restart[1] = True
     for reset, same in ((NEVER, False), (restart, True)):
-        _, distribution, value = apply(policy, params, reset=reset)
-        _, other_distribution, other_value = apply(policy, params, other, reset)
+        _, (distribution, value, _) = apply(policy, params, reset=reset)
+        _, (other_distribution, other_value, _) = apply(policy, params, other, reset)
         assert np.all((value == other_value)[1:] == same)
         assert np.all(np.all(distribution.mean == other_distribution.mean, -1)[1:] == same)
 

@@ -7,7 +7,7 @@ import pytest
 
 from icrl.envs.multi import Environments
 from icrl.envs.trial import Episodes
-from icrl.rollout import Carry, rollout
+from icrl.rollout import Carry, Decision, rollout
 from icrl.types import Trajectory
 from tests.envs.counting import Counting
 from tests.quick import jit
@@ -23,7 +23,8 @@ def act(memory, observation, episode_start, key):
     """Counts the steps it saw of this episode: memory, action; values them with the trial's count beside them."""
     del key
     memory = jnp.where(episode_start, 0, memory) + 1
-    return memory, 0.1 * memory[:, None], -memory, value_of(memory, observation[:, COUNT])
+    value = value_of(memory, observation[:, COUNT])
+    return memory, Decision(0.1 * memory[:, None], -memory, value, {"seen": memory})
 
 
 def value_of(memory, count):
@@ -65,6 +66,7 @@ def test_observation_action_and_value_of_a_step_belong_together(steps: Trajector
     np.testing.assert_array_equal(count[:, 0], [0, 1, 2] * 4 + [0, 1])
     np.testing.assert_array_equal(steps.value, value_of(seen, count))
     np.testing.assert_allclose(steps.action[..., 0], 0.1 * seen, rtol=1e-6)
+    np.testing.assert_array_equal(steps.distribution["seen"], seen)
 
 
 def test_the_consequences_of_an_action_stand_beside_it(steps: Trajectory):

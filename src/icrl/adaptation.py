@@ -10,7 +10,7 @@ from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
 from icrl.envs.spaces import Continuous
 from icrl.policy import Policy
-from icrl.rollout import Carry, rollout
+from icrl.rollout import Carry, Decision, rollout
 from icrl.types import Key, PyTree, split_keys
 
 Actor = Literal["agent", "random", "do_nothing"]
@@ -49,12 +49,12 @@ def measure(
 
     def act(memory, observation, episode_start, key):
         agent_key, random_key = split_keys(key)
-        memory, distribution, value = policy.act(params, memory, observation, episode_start)
-        action = sample_rows(distribution, key=agent_key) if sample else distribution.mode()
+        memory, output = policy.act(params, memory, observation, episode_start)
+        action = sample_rows(output.distribution, key=agent_key) if sample else output.distribution.mode()
         action = jnp.select(
             [actor == 0, actor == 1], [action, jax.vmap(random_action)(random_key)], jnp.zeros_like(action)
         )
-        return memory, action, jnp.zeros_like(value), value
+        return memory, Decision(action, jnp.zeros_like(output.value), output.value)
 
     reset_key, rollout_key = jax.random.split(key)
     environment, timestep = environments.reset(key=reset_key)

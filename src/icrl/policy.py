@@ -1,7 +1,7 @@
 """The agent: encoder, sequence model, action distribution and value."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -46,8 +46,18 @@ class PolicySpec(Spec):
         return Policy(self, model, action_space)
 
 
+class PolicyOutput(NamedTuple):
+    """What the network says at every step; `Policy.act` gives one step, without the axis T."""
+
+    distribution: Distribution
+    """Of actions, leaves ``[T, B, ...]``."""
+    value: Float[Array, "*T B"]
+    features: Float[Array, "*T B H"]
+    """The sequence model's output, which the heads read, and what a learner unrolls from it."""
+
+
 class Policy(nn.Module):
-    """``memory, distribution, value_TB = policy(memory, observation_TBO, reset_TB)``.
+    """``memory, output = policy(memory, observation_TBO, reset_TB)``.
 
     One sequence model feeds both heads, so its work is done once.
     """
@@ -64,28 +74,28 @@ class Policy(nn.Module):
     @nn.nowrap
     def run(
         self, params: PyTree, memory: PyTree, observation: Float[Array, "T B O"], reset: Bool[Array, "T B"]
-    ) -> tuple[PyTree, Distribution, Float[Array, "T B"]]:
-        """The policy with given parameters: ``memory, distribution, value_TB``."""
+    ) -> tuple[PyTree, PolicyOutput]:
+        """The policy with given parameters."""
         return self.apply(params, memory, observation, reset)  # type: ignore[return-value]
 
     @nn.nowrap
     def act(
         self, params: PyTree, memory: PyTree, observation: Float[Array, "B O"], reset: Bool[Array, " B"]
-    ) -> tuple[PyTree, Distribution, Float[Array, " B"]]:
-        """`run` for one step: ``memory, distribution, value_B``."""
-        memory, distribution, value = self.run(params, memory, observation[None], reset[None])
-        return memory, jax.tree.map(lambda leaf: leaf[0], distribution), value[0]
+    ) -> tuple[PyTree, PolicyOutput]:
+        """`run` for one step."""
+        memory, output = self.run(params, memory, observation[None], reset[None])
+        return memory, jax.tree.map(lambda leaf: leaf[0], output)
 
     @nn.compact
     def __call__(
         self, memory: PyTree, observation: Float[Array, "T B O"], reset: Bool[Array, "T B"]
-    ) -> tuple[PyTree, Distribution, Float[Array, "T B"]]:
-        """Consumes a sequence; gives the new memory, and the action distribution and value at every step."""
+    ) -> tuple[PyTree, PolicyOutput]:
+        """Consumes a sequence; gives the new memory and what it says at every step."""
         x = observation
         for index, size in enumerate((*self.spec.encoder, self.model_spec.width)):
             x = self._activate(nn.Dense(size, name=f"encoder_{index}")(x))
         memory, y = self.model_spec.build(name="model")(memory, x, reset)
-        return memory, self._distribution(y), self._head("value", y, 1, scale=1.0)[..., 0]
+        return memory, PolicyOutput(self._distribution(y), self._head("value", y, 1, scale=1.0)[..., 0], y)
 
     def _distribution(self, y: jax.Array) -> Distribution:
         spec, size = self.spec, self.action_space.size

@@ -7,19 +7,30 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from icrl.envs.multi import Environments
-from icrl.types import Key, PyTree, Timestep, Trajectory, keys_of_rows, split_keys
+from icrl.types import Key, PyTree, Timestep, Trajectory, any_row, keys_of_rows, split_keys
+
+
+class Decision(NamedTuple):
+    """What an agent does on one step of every row."""
+
+    action: Shaped[Array, "B ..."]
+    log_prob: Float[Array, " B"]
+    """As in `Trajectory`."""
+    value: Float[Array, " B"]
+    distribution: PyTree = ()
+    """As in `Trajectory`: what is given here is kept for every step."""
 
 
 @runtime_checkable
 class Act(Protocol):
-    """How a policy looks to the rollout: memory and distribution parameters are opaque.
+    """How an agent looks to the rollout, which knows nothing of its memory.
 
-    ``memory, action_B, log_prob_B, value_B = act(memory, observation_BO, episode_start_B, key_B)``
+    ``memory, decision = act(memory, observation_BO, episode_start_B, key_B)``
     """
 
     def __call__(
         self, memory: PyTree, observation: Float[Array, "B O"], episode_start: Bool[Array, " B"], key: Key
-    ) -> tuple[PyTree, Shaped[Array, "B ..."], Float[Array, " B"], Float[Array, " B"]]:
+    ) -> tuple[PyTree, Decision]:
         """Acts on one step of every row."""
         ...
 
@@ -47,20 +58,20 @@ def rollout(
     def step(carry: Carry, keys: list[Key]) -> tuple[Carry, Trajectory]:
         act_key, environment_key = keys
         now = carry.timestep
-        memory, action, log_prob, value = act(carry.memory, now.observation, now.episode_start, act_key)
-        environment, after = environments.step(carry.environment, action, key=environment_key)
+        memory, decision = act(carry.memory, now.observation, now.episode_start, act_key)
+        environment, after = environments.step(carry.environment, decision.action, key=environment_key)
         cut = after.episode_start & after.truncated
         bootstrap = jax.lax.cond(
-            jnp.any(cut),
-            lambda: jnp.where(cut, act(memory, after.final_observation, jnp.zeros_like(cut), act_key)[3], 0.0),
-            lambda: jnp.zeros_like(value),
+            any_row(cut),
+            lambda: jnp.where(cut, act(memory, after.final_observation, jnp.zeros_like(cut), act_key)[1].value, 0.0),
+            lambda: jnp.zeros_like(decision.value),
         )
         return Carry(carry.row, environment, after, memory), Trajectory(
             observation=now.observation,
             episode_start=now.episode_start,
-            action=action,
-            log_prob=log_prob,
-            value=value,
+            action=decision.action,
+            log_prob=decision.log_prob,
+            value=decision.value,
             reward=after.reward,
             terminated=after.terminated,
             truncated=after.truncated,
@@ -68,6 +79,7 @@ def rollout(
             bootstrap=bootstrap,
             trial=after.trial,
             trial_return=after.trial_return,
+            distribution=decision.distribution,
         )
 
     # Drawn for all steps at once: within the loop a CPU pays as much for a few keys as for many.

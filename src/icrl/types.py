@@ -85,6 +85,8 @@ class Trajectory(NamedTuple):
     """Index of the trial within the episode."""
     trial_return: Float[Array, "T B"]
     """Return of the trial up to and including this reward."""
+    distribution: PyTree = ()
+    """The acting policy's distribution, leaves ``[T, B, ...]``, where the learner asks for it."""
 
 
 def keys_of_rows(key: Key, row_B: Int[Array, " B"]) -> Key:
@@ -96,6 +98,22 @@ def split_keys(key_B: Key, num: int = 2) -> list[Key]:
     """``num`` independent keys for every row, each ``[B]``."""
     split_BN = jax.vmap(lambda key: jax.random.split(key, num))(key_B)
     return [split_BN[:, index] for index in range(num)]
+
+
+@jax.custom_batching.custom_vmap
+def any_row(mask_B: Bool[Array, " B"]) -> Bool[Array, ""]:
+    """Whether any row is marked. Under ``vmap`` one answer for all that is mapped over.
+
+    As the predicate of a ``lax.cond`` it therefore stays a scalar there: the branches stay branches, where a mapped
+    predicate would have both computed for every row and step. Whoever uses it must choose row by row inside.
+    """
+    return jnp.any(mask_B)
+
+
+@any_row.def_vmap
+def _any_row_of_all(axis_size: int, in_batched: list[bool], mask: Bool[Array, "..."]) -> tuple[jax.Array, bool]:
+    del axis_size, in_batched
+    return any_row(mask.reshape(-1)), False
 
 
 def select_rows(mask_B: Bool[Array, " B"], on_true: PyTree, on_false: PyTree) -> PyTree:

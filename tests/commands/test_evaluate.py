@@ -187,7 +187,7 @@ def test_a_checkpoint_of_another_spec_is_refused(finished: Finished, tmp_path: P
         first, *leaves = refusal(target, *overrides).splitlines()
         advice = "use the spec and the version of icrl that made it"
         assert first == f"{target / 'checkpoints' / '16'}: does not fit the spec; {advice}"
-        assert all(line.strip().startswith("params.params.") for line in leaves[:5])
+        assert all(line.strip().startswith("agent.params.params.") for line in leaves[:5])
     assert not list(tmp_path.glob("*.json"))
 
 

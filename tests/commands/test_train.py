@@ -20,6 +20,7 @@ from icrl.learners.devices import SharedLearner
 from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import RunDirectory
 from icrl.runs.interruption import Interruption
+from icrl.runs.processes import Peers
 from icrl.runs.trackers import MemoryTracker, Tracker
 from icrl.spec.experiment import ExperimentSpec, load_experiment
 from icrl.spec.parse import parse, read_yaml, to_dict
@@ -359,7 +360,9 @@ def test_checkpoints_are_as_many_seconds_apart_as_asked_and_seconds_add_up(tmp_p
     def run(open_tracker: Callable[[int], Tracker]) -> None:
         a_second_passes_at_every_look = count().__next__
         with RunDirectory.open(tmp_path / "run", to_dict(spec), []) as directory, Interruption() as stop:
-            Training(spec, learner, directory, open_tracker, clock=a_second_passes_at_every_look).run(stop)
+            Training(
+                spec, learner, Peers(learner.mesh), directory, open_tracker, clock=a_second_passes_at_every_look
+            ).run(stop)
 
     with pytest.raises(KeyboardInterrupt):
         run(lambda seed: Signalling(8, signal.SIGINT))

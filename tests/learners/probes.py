@@ -17,11 +17,12 @@ from icrl.envs.multi import Environments
 from icrl.envs.spaces import Continuous, Discrete, Space
 from icrl.envs.trial import Episodes
 from icrl.learners import LearnerSpec
-from icrl.learners.on_policy import Batch, LearnerState, OnPolicy
+from icrl.learners.learner import Learner, LearnerState
+from icrl.learners.on_policy import Agent, Batch
 from icrl.learners.ppo import PPOSpec
 from icrl.models import GRUSpec, LSTMSpec, MLPSpec, ModelSpec, S5Spec, TransformerSpec
 from icrl.policy import PolicySpec
-from icrl.types import Key, PyTree, Transition
+from icrl.types import Key, Transition
 from tests.quick import jit
 
 
@@ -120,7 +121,7 @@ def learner(
     trial_steps: int,
     trials_per_episode: int = 1,
     num_updates: int = 1,
-) -> OnPolicy:
+) -> Learner:
     """A learner with a small policy. Previous actions are not observed: they could carry the cue in memory's place."""
     episodes = Episodes(environment, trial_steps, trials_per_episode, observe_action=False)
     environments = Environments((episodes,), num_rows)
@@ -128,7 +129,7 @@ def learner(
     return spec.build(policy, environments, num_updates)
 
 
-def train(learner: OnPolicy) -> tuple[LearnerState, dict[str, np.ndarray]]:
+def train(learner: Learner) -> tuple[LearnerState, dict[str, np.ndarray]]:
     """The trained learner, and its metrics ``[num_updates, ...]``."""
 
     @jit
@@ -178,13 +179,11 @@ def trained_on_memory(model: str) -> dict[str, np.ndarray]:
     return train(ppo)[1]
 
 
-def largest_moves(
-    learn: Callable[..., Any], params: PyTree, optimizer: PyTree, batch: Batch, times: int
-) -> list[float]:
+def largest_moves(learn: Callable[..., Any], agent: Agent, batch: Batch, times: int) -> list[float]:
     """How far the parameter that moves most does so each time that the same batch is learned from."""
     moves = []
     for _ in range(times):
-        after, optimizer, _ = learn(params, optimizer, batch, key=jax.random.key(3))
-        moves.append(max(np.max(np.abs(a - b)) for a, b in zip(*map(jax.tree.leaves, (after, params)), strict=True)))
-        params = after
+        before, (agent, _) = agent.params, learn(agent, batch, key=jax.random.key(3))
+        pairs = zip(jax.tree.leaves(agent.params), jax.tree.leaves(before), strict=True)
+        moves.append(max(np.max(np.abs(a - b)) for a, b in pairs))
     return moves

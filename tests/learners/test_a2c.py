@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from icrl.learners.a2c import A2C, A2CSpec
-from icrl.learners.on_policy import Batch, LearnerState, OnPolicy
+from icrl.learners.learner import Learner, LearnerState
+from icrl.learners.on_policy import Batch
 from icrl.models import GRUSpec, MLPSpec, ModelSpec
 from tests.envs.counting import Counting
 from tests.learners.probes import MemoryProbe, largest_moves, learner, mean_return, train
@@ -33,15 +34,15 @@ def collected() -> tuple[LearnerState, Batch]:
     """A second rollout, so that memory is under way when it starts."""
     state = jit(LEARNER.init)(jax.random.PRNGKey(0))
     collect = jit(LEARNER.collect)
-    carry, _ = collect(state.params, state.carry, key=jax.random.key(1))
-    carry, batch = collect(state.params, carry, key=jax.random.key(2))
+    carry, _ = collect(state.agent, state.carry, key=jax.random.key(1))
+    carry, batch = collect(state.agent, carry, key=jax.random.key(2))
     return state._replace(carry=carry), batch
 
 
 def test_the_loss_is_that_of_bsuites_actor_critic():
     state, batch = collected()
     steps = batch.trajectory
-    total, metrics = jit(LEARNER.loss)(state.params, batch)
+    total, metrics = jit(LEARNER.loss)(state.agent.params, batch)
     # Replayed, probabilities and values are those of acting, so the loss is known from the rollout alone.
     td_errors = np.asarray(batch.target - steps.value)
     policy_loss = -np.mean(np.asarray(steps.log_prob) * td_errors)
@@ -52,13 +53,13 @@ def test_the_loss_is_that_of_bsuites_actor_critic():
 
 def test_an_update_is_one_step_of_adam_on_the_whole_rollout():
     state, batch = collected()
-    params, _, metrics = jit(LEARNER.learn)(state.params, state.optimizer, batch, key=jax.random.key(3))
-    gradients, _ = jit(jax.grad(LEARNER.loss, has_aux=True))(state.params, batch)
+    agent, metrics = jit(LEARNER.learn)(state.agent, batch, key=jax.random.key(3))
+    gradients, _ = jit(jax.grad(LEARNER.loss, has_aux=True))(state.agent.params, batch)
     norm = np.sqrt(sum(np.sum(leaf**2) for leaf in jax.tree.leaves(gradients)))
     np.testing.assert_allclose(metrics["gradient_norm"], norm, rtol=1e-4)
     # The first step of Adam is lr * g / (|g| + eps), whatever its decay rates; no gradient is clipped.
-    expected = jax.tree.map(lambda p, g: p - 3e-4 * g / (np.abs(g) + 1e-8), state.params, gradients)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-6), params, expected)
+    expected = jax.tree.map(lambda p, g: p - 3e-4 * g / (np.abs(g) + 1e-8), state.agent.params, gradients)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-6), agent.params, expected)
 
 
 def test_an_annealed_learning_rate_reaches_zero_after_the_last_update():
@@ -76,7 +77,7 @@ def test_advantages_are_the_errors_of_the_values_they_improve():
     np.testing.assert_allclose(batch.advantage, batch.target - batch.trajectory.value, atol=1e-5)
 
 
-def on_memory(model: ModelSpec) -> OnPolicy:
+def on_memory(model: ModelSpec) -> Learner:
     spec = A2CSpec(rollout_steps=16, learning_rate=0.005, discount=0.9)
     return learner(MemoryProbe(length=3), model, spec, num_rows=32, trial_steps=10, num_updates=150)
 

@@ -12,7 +12,7 @@ from icrl.envs.trial import Episodes
 from icrl.learners import LearnerSpec
 from icrl.learners.a2c import A2CSpec
 from icrl.learners.devices import SharedLearner, mesh_of
-from icrl.learners.on_policy import LearnerState
+from icrl.learners.learner import LearnerState
 from icrl.learners.ppo import PPOSpec, draw_minibatches
 from icrl.models import GRUSpec
 from icrl.policy import PolicySpec

@@ -12,7 +12,8 @@ from icrl.envs.multi import Environments
 from icrl.envs.trial import Episodes
 from icrl.errors import SpecError
 from icrl.learners import losses
-from icrl.learners.on_policy import Batch, LearnerState
+from icrl.learners.learner import LearnerState
+from icrl.learners.on_policy import Batch
 from icrl.learners.ppo import PPO, PPOSpec, take_rows
 from icrl.models import GRUSpec
 from icrl.policy import PolicySpec
@@ -59,22 +60,22 @@ def collected() -> tuple[LearnerState, Batch]:
     @jit
     def run(key):
         state = LEARNER.init(key)
-        leaves, structure = jax.tree.flatten(state.params)
+        leaves, structure = jax.tree.flatten(state.agent.params)
         noise = [0.3 * jnp.sin(jnp.arange(leaf.size) + i).reshape(leaf.shape) for i, leaf in enumerate(leaves)]
-        params = jax.tree.map(jnp.add, state.params, jax.tree.unflatten(structure, noise))
-        return state._replace(params=params)
+        params = jax.tree.map(jnp.add, state.agent.params, jax.tree.unflatten(structure, noise))
+        return state._replace(agent=state.agent._replace(params=params))
 
     collect = jit(LEARNER.collect)
     state = run(jax.random.PRNGKey(0))
-    carry, _ = collect(state.params, state.carry, key=jax.random.key(1))
-    carry, batch = collect(state.params, carry, key=jax.random.key(2))
+    carry, _ = collect(state.agent, state.carry, key=jax.random.key(1))
+    carry, batch = collect(state.agent, carry, key=jax.random.key(2))
     return state._replace(carry=carry), batch
 
 
 @cache
 def loss_of_collected() -> tuple[float, dict[str, float]]:
     state, batch = collected()
-    return jit(LEARNER.loss)(state.params, batch)
+    return jit(LEARNER.loss)(state.agent.params, batch)
 
 
 def test_targets_follow_the_flags_of_episodes_not_of_trials():
@@ -94,10 +95,10 @@ def test_targets_follow_the_flags_of_episodes_not_of_trials():
 def test_the_last_step_of_a_rollout_looks_at_the_value_of_the_next():
     state, batch = collected()
     steps, now = batch.trajectory, state.carry.timestep
-    _, _, value = jit(LEARNER.policy.apply)(
-        state.params, state.carry.memory, now.observation[None], now.episode_start[None]
+    _, output = jit(LEARNER.policy.apply)(
+        state.agent.params, state.carry.memory, now.observation[None], now.episode_start[None]
     )
-    following = np.where(steps.episode_end[-1], steps.bootstrap[-1], value[0])
+    following = np.where(steps.episode_end[-1], steps.bootstrap[-1], output.value[0])
     assert 0 < steps.episode_end[-1].sum() < NUM_ROWS
     np.testing.assert_allclose(
         batch.advantage[-1], 0.5 * steps.reward[-1] + 0.9 * following - steps.value[-1], rtol=1e-4, atol=1e-5
@@ -108,7 +109,7 @@ def test_replay_needs_the_memory_that_the_rollout_started_from():
     state, batch = collected()
     assert loss_of_collected()[1]["ratio_error"] < 1e-5
     forgotten = batch._replace(memory=LEARNER.policy.initial_memory(NUM_ROWS))
-    assert jit(LEARNER.loss)(state.params, forgotten)[1]["ratio_error"] > 1e-3
+    assert jit(LEARNER.loss)(state.agent.params, forgotten)[1]["ratio_error"] > 1e-3
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():
@@ -130,7 +131,7 @@ def test_before_the_first_gradient_step_the_loss_is_known_from_the_rollout_alone
 def collected_standardized(by_task: bool) -> Batch:
     state, _ = collected()
     learner = ppo(replace(SPEC, standardize_advantages=True, standardize_by_task=by_task))
-    return jit(learner.collect)(state.params, state.carry, key=jax.random.key(4))[1]
+    return jit(learner.collect)(state.agent, state.carry, key=jax.random.key(4))[1]
 
 
 def test_advantages_are_standardized_task_by_task_and_targets_are_not():
@@ -150,15 +151,15 @@ def test_advantages_standardized_over_all_tasks_keep_the_proportions_between_the
 
 def test_one_epoch_of_one_minibatch_is_one_step_of_adam_on_the_clipped_gradient():
     state, batch = collected()
-    params, _, metrics = learn(state.params, state.optimizer, batch, key=jax.random.key(3))
-    gradients, _ = jit(jax.grad(LEARNER.loss, has_aux=True))(state.params, batch)
+    agent, metrics = learn(state.agent, batch, key=jax.random.key(3))
+    gradients, _ = jit(jax.grad(LEARNER.loss, has_aux=True))(state.agent.params, batch)
     norm = np.sqrt(sum(np.sum(leaf**2) for leaf in jax.tree.leaves(gradients)))
     assert norm > SPEC.max_gradient_norm
     np.testing.assert_allclose(metrics["gradient_norm"], norm, rtol=1e-4)
     # The first step of Adam is lr * g / (|g| + eps), whatever its decay rates.
     clipped = jax.tree.map(lambda leaf: leaf * SPEC.max_gradient_norm / norm, gradients)
-    expected = jax.tree.map(lambda p, g: p - 0.01 * g / (np.abs(g) + 1e-5), state.params, clipped)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-4), params, expected)
+    expected = jax.tree.map(lambda p, g: p - 0.01 * g / (np.abs(g) + 1e-5), state.agent.params, clipped)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-4), agent.params, expected)
     np.testing.assert_allclose(
         metrics["explained_variance"],
         losses.explained_variance(batch.trajectory.value, batch.target),
@@ -170,14 +171,14 @@ def test_an_epoch_visits_every_row_once():
     """Where steps are too small to matter, minibatches of one row sum to the whole batch: see their mean metrics."""
     state, batch = collected()
     tiny = ppo(replace(SPEC, num_minibatches=NUM_ROWS, learning_rate=1e-12))
-    _, _, metrics = jit(tiny.learn)(state.params, state.optimizer, batch, key=jax.random.key(3))
+    _, metrics = jit(tiny.learn)(state.agent, batch, key=jax.random.key(3))
     for name in ("policy_loss", "value_loss", "entropy"):
         np.testing.assert_allclose(metrics[name], loss_of_collected()[1][name], rtol=1e-3, err_msg=name)
 
 
 def test_an_annealed_learning_rate_reaches_zero_with_the_last_update():
     state, batch = collected()
-    moves = largest_moves(learn, state.params, state.optimizer, batch, NUM_UPDATES + 1)
+    moves = largest_moves(learn, state.agent, batch, NUM_UPDATES + 1)
     np.testing.assert_allclose(moves[0], 0.01, rtol=1e-2)  # Adam's first step is the learning rate
     assert 0 < moves[1] < 0.01
     assert moves[2] == 0

@@ -47,7 +47,7 @@ def values() -> dict[str, np.ndarray]:
         environment, first = ppo.environments.reset(key=key)
         _, second = ppo.environments.step(environment, jnp.zeros(12, jnp.int32), key=jax.random.split(key, 12))
         seen = jnp.stack([first.observation, second.observation])
-        return ppo.policy.apply(state.params, (), seen, jnp.zeros((2, 12), bool))[2]
+        return ppo.policy.run(state.agent.params, (), seen, jnp.zeros((2, 12), bool))[1].value
 
     value_TB = np.asarray(first_and_second(jax.random.key(1)))
     row_task = ppo.environments.row_task

@@ -8,13 +8,10 @@ from icrl.errors import UserError
 from icrl.learners.devices import mesh_of
 from icrl.runs.processes import (
     HEARTBEAT_SECONDS,
-    anywhere,
-    find_place,
-    from_first,
-    is_first,
+    Peers,
+    initialize_arguments,
     joined,
     launched_with_others,
-    whole,
 )
 
 SLURM = {
@@ -39,9 +36,9 @@ SLURM = {
 )
 def test_what_a_launcher_started_with_others_asks_jax_for_its_place(environment: dict[str, str]):
     assert launched_with_others(environment)
-    assert find_place(None, None, None, None, environment) == {"heartbeat_timeout_seconds": HEARTBEAT_SECONDS}
-    assert find_place(None, None, None, 30, environment) == {"heartbeat_timeout_seconds": 30}
-    assert find_place(None, 1, None, None, environment) is None
+    assert initialize_arguments(None, None, None, None, environment) == {"heartbeat_timeout_seconds": HEARTBEAT_SECONDS}
+    assert initialize_arguments(None, None, None, 30, environment) == {"heartbeat_timeout_seconds": 30}
+    assert initialize_arguments(None, 1, None, None, environment) is None
 
 
 @pytest.mark.parametrize(
@@ -56,13 +53,13 @@ def test_what_a_launcher_started_with_others_asks_jax_for_its_place(environment:
     ids=["laptop", "slurm_task_of_one", "sbatch_script", "kubernetes_pod", "open_mpi_of_one"],
 )
 def test_a_process_alone_starts_nothing(environment: dict[str, str]):
-    assert find_place(None, None, None, None, environment) is None
+    assert initialize_arguments(None, None, None, None, environment) is None
     with joined(None):
         assert not jax.distributed.is_initialized()
 
 
 def test_what_is_told_comes_before_what_a_launcher_says():
-    place = find_place("host:1234", 3, 2, 30, SLURM)
+    place = initialize_arguments("host:1234", 3, 2, 30, SLURM)
     assert place == {
         "coordinator_address": "host:1234",
         "num_processes": 3,
@@ -70,7 +67,7 @@ def test_what_is_told_comes_before_what_a_launcher_says():
         "cluster_detection_method": "deactivate",
         "heartbeat_timeout_seconds": 30,
     }
-    assert find_place("host:1234", 1, 0, None, SLURM) is None
+    assert initialize_arguments("host:1234", 1, 0, None, SLURM) is None
 
 
 @pytest.mark.parametrize(
@@ -88,15 +85,14 @@ def test_what_is_told_comes_before_what_a_launcher_says():
 )
 def test_a_place_told_wrongly_is_refused(told: tuple, complaint: str):
     with pytest.raises(UserError) as caught:
-        find_place(*told, environment={})
+        initialize_arguments(*told, environment={})
     assert str(caught.value).startswith(complaint)
 
 
 def test_alone_it_knows_what_all_know():
-    mesh = mesh_of(jax.devices())
-    state = {"x": jnp.arange(3.0)}
-    assert is_first()
-    assert [anywhere(flag, mesh) for flag in (False, True)] == [False, True]
-    assert whole(state, mesh) is state
-    assert from_first(lambda template: (4, template), state, mesh) == (4, state)
-    assert from_first(lambda template: None, state, mesh) is None
+    peers, state = Peers(mesh_of(jax.devices())), {"x": jnp.arange(3.0)}
+    assert peers.is_first
+    assert [peers.any(flag) for flag in (False, True)] == [False, True]
+    assert peers.all_gather(state) is state
+    assert peers.broadcast(lambda template: (4, template), state) == (4, state)
+    assert peers.broadcast(lambda template: None, state) is None

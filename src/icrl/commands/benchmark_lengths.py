@@ -12,7 +12,7 @@ from rich.console import Console
 
 from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, record_folder, show_tables, write_record
 from icrl.errors import UserError
-from icrl.learners.on_policy import LearnerState, OnPolicy
+from icrl.learners.learner import Learner, LearnerState
 from icrl.models import ModelSpec
 from icrl.report.benchmark import draw_sweep
 from icrl.report.benchmark_tables import length_tables, skipped
@@ -100,7 +100,7 @@ def _idle_update(experiment: ExperimentSpec, rows: int, clock: Clock) -> UpdateO
     """Makes the whole learner update of the experiment, in an environment that costs nothing."""
     environments = idle_environments(rows)
 
-    def learner(model: ModelSpec, length: int) -> OnPolicy:
+    def learner(model: ModelSpec, length: int) -> Learner:
         learner_spec = replace(experiment.learner, rollout_steps=length)
         return learner_spec.build(experiment.policy.build(model, environments.action_space), environments, 1)
 

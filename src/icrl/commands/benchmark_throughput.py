@@ -17,7 +17,7 @@ from icrl.commands.compiling import jit_for_one_run
 from icrl.commands.devices import choose_mesh, count_cores_as_devices
 from icrl.errors import SpecError
 from icrl.learners.devices import SharedLearner
-from icrl.learners.on_policy import LearnerState, OnPolicy
+from icrl.learners.learner import Learner, LearnerState
 from icrl.learners.ppo import take_rows
 from icrl.report.benchmark_tables import throughput_tables
 from icrl.report.fields import read_object
@@ -69,19 +69,19 @@ def benchmark_throughput(
     print(path)
 
 
-def parts(learner: OnPolicy, state: LearnerState, clock: Clock, *, learn: Program | None = None) -> dict[str, Program]:
+def parts(learner: Learner, state: LearnerState, clock: Clock, *, learn: Program | None = None) -> dict[str, Program]:
     """The programs of one update on one device: acting, physics included, and learning from what it gave.
 
     The program ``learn`` is taken where it fits, since learning does not depend on the tasks.
     """
     key = jax.random.PRNGKey(1)
     act = Program.of(
-        lambda *inputs: learner.collect(*inputs[:2], key=inputs[2]), state.params, state.carry, key, clock=clock
+        lambda *inputs: learner.collect(*inputs[:2], key=inputs[2]), state.agent, state.carry, key, clock=clock
     )
     _, batch = act()
-    inputs = state.params, state.optimizer, batch, key
+    inputs = state.agent, batch, key
     if learn is None or _shapes(learn.arguments) != _shapes(inputs):
-        learn = Program.of(lambda *inputs: learner.learn(*inputs[:3], key=inputs[3]), *inputs, clock=clock)
+        learn = Program.of(lambda *inputs: learner.learn(*inputs[:2], key=inputs[2]), *inputs, clock=clock)
     return {"act": act, "learn": replace(learn, arguments=inputs)}
 
 
@@ -89,7 +89,7 @@ def _shapes(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
 
 
-def _fresh(learner: OnPolicy) -> LearnerState:
+def _fresh(learner: Learner) -> LearnerState:
     return jit_for_one_run(learner.init)(jax.random.PRNGKey(0))
 
 
@@ -205,7 +205,7 @@ def _fitting_rows(experiment: ExperimentSpec, num_tasks: int, wanted: int) -> in
     return max(1, wanted // share) * share
 
 
-def _physics(learner: OnPolicy) -> Callable[[PyTree, Key], PyTree]:
+def _physics(learner: Learner) -> Callable[[PyTree, Key], PyTree]:
     """Steps the environments for a rollout with actions that do nothing."""
     environments = learner.environments
 
@@ -254,17 +254,17 @@ def _compiled(programs: Sequence[Program]) -> dict[str, Any]:
 
 
 def _limits(
-    learner: OnPolicy, programs: Mapping[str, Program], learn_seconds: float, rates: Mapping[str, float], clock: Clock
+    learner: Learner, programs: Mapping[str, Program], learn_seconds: float, rates: Mapping[str, float], clock: Clock
 ) -> dict[str, float]:
     """Work of an update's gradient steps by XLA's count, beside the machine's rates.
 
     XLA counts a loop's body once, so the elementwise work inside a sequential scan is missing. It counts what every
     operation reads and writes, though caches hold much of it: above 1 as a share of the rate of copies says they do.
     """
-    params, _, batch, _ = programs["learn"].arguments
+    agent, batch, _ = programs["learn"].arguments
     rows = jnp.arange(learner.environments.num_rows // learner.spec.row_groups)
     minibatch = jax.jit(take_rows)(batch, rows)
-    step = Program.of(jax.grad(learner.loss, has_aux=True), params, minibatch, clock=clock)
+    step = Program.of(jax.grad(learner.loss, has_aux=True), agent.params, minibatch, clock=clock)
     num_steps = learner.spec.gradient_steps
     flops, bytes_moved = num_steps * step.flops, num_steps * step.bytes_accessed
     return {

@@ -129,7 +129,7 @@ def evaluate_run(
         raise UserError(f"--tasks: got {tasks}; expected tasks of that kind in {spec.name}, which has none")
 
     training = spec.build()
-    template = jax.eval_shape(jax.vmap(training.init), jnp.zeros((spec.num_seeds, 2), jnp.uint32)).params
+    template = jax.eval_shape(jax.vmap(training.init), jnp.zeros((spec.num_seeds, 2), jnp.uint32)).agent.params
     references = recorded_references(spec)
     checkpoint, description = newest(checkpoint)
     _, params = restore_params(checkpoint, template)

@@ -20,7 +20,7 @@ from icrl.envs.environment import Wrapper
 from icrl.envs.multi import Environments
 from icrl.envs.trial import Episodes
 from icrl.errors import MachineError, UserError
-from icrl.learners.on_policy import LearnerState
+from icrl.learners.learner import LearnerState
 from icrl.report.records import SCHEMA, load_references
 from icrl.runs import compilation_cache
 from icrl.runs.disk import require_folder, to_json, write_atomically
@@ -152,6 +152,6 @@ def _train_and_measure(spec: ExperimentSpec, episodes: Episodes, index: jax.Arra
     state, _ = jax.lax.scan(update, learner.init(jax.random.PRNGKey(spec.seed)), length=spec.num_updates)
     unseen = Environments((member,), spec.evaluation.episodes_per_task * 4)
     play = partial(
-        measure, learner.policy, unseen, state.params, sample=False, key=jax.random.PRNGKey(spec.evaluation.seed)
+        measure, learner.policy, unseen, state.agent.params, sample=False, key=jax.random.PRNGKey(spec.evaluation.seed)
     )
     return jax.lax.map(lambda actor: play(actor).returns.mean(), jnp.arange(len(NAMES)))

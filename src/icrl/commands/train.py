@@ -19,12 +19,13 @@ from icrl.commands.evaluate import evaluate_run, rung_name, show_evaluation
 from icrl.commands.progress import Progress
 from icrl.errors import MachineError
 from icrl.learners.devices import SharedLearner
-from icrl.learners.on_policy import LearnerState
+from icrl.learners.learner import LearnerState
 from icrl.runs import compilation_cache, processes
 from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import CHECKPOINTS, RunDirectory
 from icrl.runs.interruption import Interruption
 from icrl.runs.memory import memory_now
+from icrl.runs.processes import Peers
 from icrl.runs.traced_programs import trace
 from icrl.runs.trackers import Tracker, WandbTracker
 from icrl.spec.experiment import ExperimentSpec, load_experiment, training_changes
@@ -59,7 +60,7 @@ def train(
         MachineError: the disk refuses, training produced a number that is not finite, or another process was lost.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
-    place = processes.find_place(coordinator, num_processes, process_id, heartbeat_seconds)
+    arguments = processes.initialize_arguments(coordinator, num_processes, process_id, heartbeat_seconds)
     count_cores_as_devices()
     experiment = load_experiment(
         spec,
@@ -72,19 +73,19 @@ def train(
         wandb=wandb,
     )
     with ExitStack() as at_the_end:
-        with processes.joined(place):
+        with processes.joined(arguments):
             mesh = choose_mesh(experiment, devices)
-            processes.anywhere(False, mesh)  # connects them now: Gloo gives them 30 s, and waits patiently only then
+            peers = processes.Peers(mesh)
             compilation_cache.enable()
             learner = SharedLearner(experiment.build(), mesh)
             run = None
-            if processes.is_first():
+            if peers.is_first:
                 directory = out or experiment.default_directory
                 run = RunDirectory.open(directory, to_dict(experiment), ["icrl", *sys.argv[1:]], training_changes)
                 at_the_end.enter_context(run)
                 run.update_manifest(devices=[str(device) for device in mesh.devices.flat])
             with Interruption() as stop:
-                Training(experiment, learner, run, partial(_tracker, run, experiment)).run(stop)
+                Training(experiment, learner, peers, run, partial(_tracker, run, experiment)).run(stop)
         if run is None:
             return
         record = evaluate_run(run, experiment)
@@ -92,7 +93,7 @@ def train(
 
 
 class Training:
-    """One run: state, directory, trackers, progress.
+    """One run: chunks of updates, and between them what is logged and saved.
 
     Every process of a run has one, and all do the same; but all except the first have no directory, and keep and
     show nothing.
@@ -102,52 +103,47 @@ class Training:
         self,
         spec: ExperimentSpec,
         learner: SharedLearner,
+        peers: Peers,
         run: RunDirectory | None,
         open_tracker: Callable[[int], Tracker],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.spec, self.learner, self.directory, self.clock = spec, learner, run, clock
+        self.spec, self.learner, self.peers, self.directory, self.clock = spec, learner, peers, run, clock
         self.open_tracker = open_tracker
         self.checkpoints = Checkpoints(run.path / CHECKPOINTS, keep=spec.checkpoint.keep) if run else None
+        self.trackers: list[Tracker] = []
         self.first_memory: dict[str, int] = {}
 
     def run(self, stop: Interruption) -> None:
-        """Trains to the end of the budget, from the newest checkpoint if there is one."""
+        """Trains to the end of the budget, from the newest checkpoint if there is one.
+
+        Raises:
+            KeyboardInterrupt: ``stop`` was requested in any process; a checkpoint was written.
+            MachineError: a metric is not finite, or the disk refuses.
+        """
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in self.spec.seeds])
         init = trace(self.learner.init, keys)
         template = init.result
         restore = self.checkpoints.restore if self.checkpoints else None
-        restored = processes.from_first(restore, template, self.learner.mesh)
-        update, state = restored or (0, None)
-
-        total = self.spec.num_updates
-        env_steps = self.spec.env_steps_per_update
-        with Progress(self.spec.all_env_steps, update * env_steps, silent=self.directory is None) as progress:
+        update, state = self.peers.broadcast(restore, template) or (0, None)
+        env_steps = update * self.spec.env_steps_per_update
+        with (
+            ExitStack() as at_the_end,
+            Progress(self.spec.all_env_steps, env_steps, silent=self.directory is None) as self.progress,
+        ):
             if self.directory:
                 self.directory.rewind_metrics(update)
-                progress.say(_plan(self.spec, self.learner.mesh, template, self.directory.path, update))
-            if update >= total:
+                self.progress.say(_plan(self.spec, self.learner.mesh, template, self.directory.path, update))
+            if update >= self.spec.num_updates:
                 return
-            with ExitStack() as at_the_end:
-                # A login that is refused should not cost the compiling first.
-                trackers = self._open_trackers(at_the_end) if self.spec.wandb == "online" else []
-                progress.say("compiling (a later start of the same spec finds the result in the cache)")
-                fresh = jax.jit(init, out_shardings=self.learner.sharding)
-                state, run_chunk = self._prepared(lambda: fresh(keys), template, state)
-                if self.directory:
-                    self.directory.update_manifest(train_memory_bytes=memory_bytes(run_chunk))
-                saved_update = update if restored else None
-                self._train(state, update, run_chunk, trackers, at_the_end, progress, stop, saved_update)
+            if self.spec.wandb == "online":  # a login that is refused should not cost the compiling first
+                self._open_trackers(at_the_end)
+            self.progress.say("compiling (a later start of the same spec finds the result in the cache)")
+            fresh = jax.jit(init, out_shardings=self.learner.sharding)
+            state, run_chunk = self._compile(lambda: fresh(keys), template, state)
+            self._loop(update, state, run_chunk, at_the_end, stop)
 
-    def _open_trackers(self, at_the_end: ExitStack) -> list[Tracker]:
-        """One a seed, finished at the end; none but in the first process."""
-        trackers = []
-        for seed in self.spec.seeds if self.directory else ():
-            trackers.append(self.open_tracker(seed))
-            at_the_end.callback(trackers[-1].finish)
-        return trackers
-
-    def _prepared(
+    def _compile(
         self, fresh: Callable[[], LearnerState], template: LearnerState, restored: LearnerState | None
     ) -> tuple[LearnerState, Compiled]:
         """The restored state or a fresh one, on its devices, while the program that trains a chunk is compiled."""
@@ -156,55 +152,62 @@ class Training:
         run_chunk = jax.jit(trace(updates, template), in_shardings=(sharding,), donate_argnums=0).lower(template)
         with ThreadPoolExecutor() as threads:
             compiling = threads.submit(run_chunk.compile)
-            state = fresh() if restored is None else processes.placed(restored, sharding)
-            return state, compiling.result()
+            state = fresh() if restored is None else self.peers.shard(restored, sharding)
+            compiled = compiling.result()
+        if self.directory:
+            self.directory.update_manifest(train_memory_bytes=memory_bytes(compiled))
+        return state, compiled
 
-    def _train(
-        self,
-        state: LearnerState,
-        update: int,
-        run_chunk: Compiled,
-        trackers: Sequence[Tracker],
-        at_the_end: ExitStack,
-        progress: Progress,
-        stop: Interruption,
-        saved_update: int | None,
+    def _loop(
+        self, update: int, state: LearnerState, run_chunk: Compiled, at_the_end: ExitStack, stop: Interruption
     ) -> None:
-        """Runs chunks to the end of the budget; between them logs, saves, and looks for an interruption.
+        """Chunks to the end of the budget.
 
         All processes stop and save at the same chunk: when any of them is interrupted, when the first one's clock says.
         """
         seconds_before = _seconds_of(self.directory.metrics()) if self.directory and update else 0.0
-        total, mesh = self.spec.num_updates, self.learner.mesh
         started = saved = self.clock()
-        progress.begin()
-        while update < total:
-            if processes.anywhere(stop.requested, mesh):
+        saved_update = update or None
+        self.progress.begin()
+        while update < self.spec.num_updates:
+            if self.peers.any(stop.requested):
                 if update != saved_update:
                     self._save(update, state, None)
                 raise KeyboardInterrupt
             state, stacked = run_chunk(state)
-            trackers = trackers or self._open_trackers(at_the_end)  # in seconds that the first chunk takes anyway
-            metrics = jax.device_get(processes.whole(stacked, mesh))
+            self._open_trackers(at_the_end)  # in seconds that the first chunk takes anyway
+            metrics = jax.device_get(self.peers.all_gather(stacked))
             self._refuse_non_finite(metrics, update)
             update += self.spec.updates_per_chunk
             now = self.clock()
-            records = list(self._records(metrics, update, seconds_before + now - started))
-            if self.directory:
-                self.directory.append_metrics(records)
-                for tracker, record in zip(trackers, records, strict=True):
-                    tracker.log(record)
-            progress.advance(update * self.spec.env_steps_per_update, _mean_of(records, "return/last_trial"))
+            last_return = self._log(metrics, update, seconds_before + now - started)
             is_time = self.directory is not None and now - saved >= self.spec.checkpoint.every_seconds
-            if update >= total or processes.anywhere(is_time, mesh):
-                self._save(update, state, _mean_of(records, "return/last_trial"))
+            if update >= self.spec.num_updates or self.peers.any(is_time):
+                self._save(update, state, last_return)
                 saved, saved_update = now, update
-        if processes.anywhere(stop.requested, mesh):
+        if self.peers.any(stop.requested):
             raise KeyboardInterrupt
+
+    def _open_trackers(self, at_the_end: ExitStack) -> None:
+        """One a seed, finished at the end, unless they are open; none but in the first process."""
+        for seed in self.spec.seeds if self.directory and not self.trackers else ():
+            self.trackers.append(self.open_tracker(seed))
+            at_the_end.callback(self.trackers[-1].finish)
+
+    def _log(self, metrics: Metrics, update: int, seconds: float) -> float | None:
+        """Writes and shows a line a seed; gives the mean return of the last trials, if any ended."""
+        records = list(self._records(metrics, update, seconds))
+        if self.directory:
+            self.directory.append_metrics(records)
+            for tracker, record in zip(self.trackers, records, strict=True):
+                tracker.log(record)
+        last_return = _mean_of(records, "return/last_trial")
+        self.progress.advance(update * self.spec.env_steps_per_update, last_return)
+        return last_return
 
     def _save(self, update: int, state: PyTree, score: float | None) -> None:
         env_steps = update * self.spec.env_steps_per_update
-        state = processes.whole(state, self.learner.mesh)
+        state = self.peers.all_gather(state)
         if self.checkpoints and self.directory:
             self.checkpoints.save(update, state, score, {"env_steps": env_steps, "spec": to_dict(self.spec)})
             now = memory_now()
@@ -231,21 +234,18 @@ class Training:
             )
 
     def _records(self, metrics: Metrics, update: int, seconds: float) -> Iterator[dict[str, Any]]:
-        """One log record a seed: means over the chunk's updates, returns over the trials that ended in it."""
-        env_steps = update * self.spec.env_steps_per_update
+        """One log record a seed: each metric over the chunk's updates, returns over the trials that ended in it."""
+        learner = self.learner.learner
         for index, seed in enumerate(self.spec.seeds):
-            of_seed = {name: values[index] for name, values in metrics.items()}
-            sums, counts = of_seed.pop("trial_return_sum").sum(0), of_seed.pop("trial_count").sum(0)
+            of_chunk = {name: learner.reduce(name, values[index]) for name, values in metrics.items()}
+            sums, counts = of_chunk.pop("trial_return_sum"), of_chunk.pop("trial_count")
             yield {
-                "env_steps": env_steps,
+                "env_steps": update * self.spec.env_steps_per_update,
                 "update": update,
                 "seconds": round(seconds, 3),
                 "seed": seed,
-                **_returns(sums, counts, self.learner.learner.environments.tasks),
-                **{
-                    name: float(values.max() if name.endswith("error") else values.mean())
-                    for name, values in of_seed.items()
-                },
+                **_returns(sums, counts, learner.environments.tasks),
+                **{name: float(value) for name, value in of_chunk.items()},
             }
 
 
@@ -288,7 +288,7 @@ def _tracker(run: RunDirectory | None, spec: ExperimentSpec, seed: int) -> Track
 
 def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState, path: Path, update: int) -> str:
     """What is about to happen, for the user to check."""
-    num_parameters = count_parameters(template.params) // spec.num_seeds
+    num_parameters = count_parameters(template.agent.params) // spec.num_seeds
     projection = spec.environment.projection
     num_trials, repeat = spec.environment.trials_per_episode, spec.environment.action_repeat
     lines = {

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from icrl.envs.environment import Environment
 from icrl.envs.spaces import Continuous, Space
-from icrl.types import Key, PyTree, Timestep, select_rows, split_keys
+from icrl.types import Key, PyTree, Timestep, any_row, select_rows, split_keys
 
 
 class EpisodeState(NamedTuple):
@@ -97,7 +97,7 @@ class Episodes:
         episode_end = trial_end & (state.trial + 1 >= self.trials_per_episode)
 
         task, environment, x = jax.lax.cond(
-            jnp.any(trial_end),
+            any_row(trial_end),
             lambda: self._restart(
                 state, environment, after.observation, trial_end, episode_end, key=split_keys(key)[1]
             ),
@@ -159,7 +159,7 @@ class Episodes:
     ) -> tuple[PyTree, PyTree, jax.Array]:
         task_key, trial_key = split_keys(key)
         task = jax.lax.cond(
-            jnp.any(episode_end),
+            any_row(episode_end),
             lambda: select_rows(episode_end, self._draw_task(state.task_index, key=task_key), state.task),
             lambda: state.task,
         )

@@ -15,7 +15,8 @@ import optax
 from icrl.envs.multi import Environments
 from icrl.fields import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from icrl.learners import losses
-from icrl.learners.on_policy import Batch, OnPolicy, OnPolicySpec
+from icrl.learners.learner import Metrics
+from icrl.learners.on_policy import Agent, Batch, OnPolicy, OnPolicySpec
 from icrl.policy import Policy
 from icrl.types import Key, PyTree
 
@@ -45,24 +46,22 @@ class A2C(OnPolicy):
 
     spec: A2CSpec
 
-    def learn(
-        self, params: PyTree, optimizer: PyTree, batch: Batch, *, key: Key
-    ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
+    def learn(self, agent: Agent, batch: Batch, *, key: Key) -> tuple[Agent, Metrics]:
         """One gradient step on all rows; nothing is drawn."""
         del key
-        params, optimizer, metrics = self.gradient_step(params, optimizer, batch)
+        agent, metrics = self.gradient_step(agent, batch)
         first = self._over_devices(jax.lax.pmax, metrics.pop("ratio_error"))
-        return params, optimizer, self._average(metrics) | {"first_ratio_error": first}
+        return agent, self._average(metrics) | {"first_ratio_error": first}
 
-    def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, Metrics]:
         """The actor-critic loss of a rollout, replayed from its stored memory."""
         spec, steps = self.spec, batch.trajectory
-        _, distribution, value = self.policy.run(params, batch.memory, steps.observation, steps.episode_start)
-        log_prob = distribution.log_prob(steps.action)
+        _, output = self.policy.run(params, batch.memory, steps.observation, steps.episode_start)
+        log_prob = output.distribution.log_prob(steps.action)
 
         policy_loss = losses.policy_gradient(log_prob, batch.advantage)
-        value_loss = 0.5 * jnp.mean(jnp.square(value - batch.target))
-        entropy = jnp.mean(distribution.entropy())
+        value_loss = 0.5 * jnp.mean(jnp.square(output.value - batch.target))
+        entropy = jnp.mean(output.distribution.entropy())
         total = policy_loss + spec.value_weight * value_loss - spec.entropy_weight * entropy
         return total, {
             "loss": total,

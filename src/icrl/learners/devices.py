@@ -2,7 +2,7 @@
 
 Seeds come first, since they have nothing to say to one another: two devices with a seed each never wait. The devices
 of a seed hold the same share of every task's rows, and each updates it as a learner of its own; averages, advantages'
-moments and gradients are taken over all of them (``OnPolicy.axis``), so parameters stay the same on each.
+moments and gradients are taken over all of them (``Learner.axis``), so parameters stay the same on each.
 """
 
 import math
@@ -17,7 +17,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from icrl.envs.multi import Environments
-from icrl.learners.on_policy import LearnerState, OnPolicy
+from icrl.learners.learner import Learner, LearnerState
 from icrl.learners.seeds import over_seeds
 from icrl.rollout import Carry
 from icrl.types import PyTree
@@ -44,7 +44,7 @@ class SharedLearner:
     a saved state does not depend on the number of devices.
     """
 
-    learner: OnPolicy
+    learner: Learner
     mesh: jax.sharding.Mesh
 
     @property
@@ -69,7 +69,7 @@ class SharedLearner:
 
         def update(state: LearnerState, _: None) -> tuple[LearnerState, dict[str, jax.Array]]:
             state, metrics = learner.update(state)
-            return state, metrics | {"parameter_norm": optax.tree.norm(state.params)}
+            return state, metrics | {"parameter_norm": optax.tree.norm(state.agent.params)}
 
         def updates(state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
             state = state._replace(carry=jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry))

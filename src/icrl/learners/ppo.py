@@ -16,7 +16,8 @@ from jaxtyping import Array, Int
 from icrl.envs.multi import Environments
 from icrl.fields import PositiveFloat, PositiveInt
 from icrl.learners import losses
-from icrl.learners.on_policy import Batch, OnPolicy, OnPolicySpec
+from icrl.learners.learner import Metrics
+from icrl.learners.on_policy import Agent, Batch, OnPolicy, OnPolicySpec
 from icrl.policy import Policy
 from icrl.types import Key, PyTree, keys_of_rows
 
@@ -55,39 +56,32 @@ class PPO(OnPolicy):
 
     spec: PPOSpec
 
-    def learn(
-        self, params: PyTree, optimizer: PyTree, batch: Batch, *, key: Key
-    ) -> tuple[PyTree, PyTree, dict[str, jax.Array]]:
+    def learn(self, agent: Agent, batch: Batch, *, key: Key) -> tuple[Agent, Metrics]:
         """Several epochs of minibatch gradient steps; metrics are means over them all."""
 
-        def minibatch_step(carry, rows):
-            params, optimizer = carry
-            params, optimizer, metrics = self.gradient_step(params, optimizer, take_rows(batch, rows))
-            return (params, optimizer), metrics
+        def minibatch_step(agent: Agent, rows: jax.Array) -> tuple[Agent, Metrics]:
+            return self.gradient_step(agent, take_rows(batch, rows))
 
-        def epoch(carry, key):
-            return jax.lax.scan(minibatch_step, carry, draw_minibatches(batch.row, self.spec.num_minibatches, key=key))
+        def epoch(agent: Agent, key: Key) -> tuple[Agent, Metrics]:
+            return jax.lax.scan(minibatch_step, agent, draw_minibatches(batch.row, self.spec.num_minibatches, key=key))
 
-        (params, optimizer), metrics = jax.lax.scan(
-            epoch, (params, optimizer), jax.random.split(key, self.spec.num_epochs)
-        )
+        agent, metrics = jax.lax.scan(epoch, agent, jax.random.split(key, self.spec.num_epochs))
         first = self._over_devices(jax.lax.pmax, metrics.pop("ratio_error")[0, 0])
-        metrics = self._average(jax.tree.map(jnp.mean, metrics)) | {
+        return agent, self._average(jax.tree.map(jnp.mean, metrics)) | {
             "first_ratio_error": first,
             "explained_variance": losses.explained_variance(batch.trajectory.value, batch.target, self._average),
         }
-        return params, optimizer, metrics
 
-    def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, Metrics]:
         """The PPO loss of some rows, replayed from their stored memory."""
         spec, steps = self.spec, batch.trajectory
-        _, distribution, value = self.policy.run(params, batch.memory, steps.observation, steps.episode_start)
-        log_ratio = distribution.log_prob(steps.action) - steps.log_prob
+        _, output = self.policy.run(params, batch.memory, steps.observation, steps.episode_start)
+        log_ratio = output.distribution.log_prob(steps.action) - steps.log_prob
 
         policy_loss = losses.clipped_surrogate(log_ratio, batch.advantage, spec.clip)
         value_clip = spec.clip if spec.clip_value else jnp.inf
-        value_loss = losses.clipped_value_loss(value, steps.value, batch.target, value_clip)
-        entropy = jnp.mean(distribution.entropy())
+        value_loss = losses.clipped_value_loss(output.value, steps.value, batch.target, value_clip)
+        entropy = jnp.mean(output.distribution.entropy())
         total = policy_loss + spec.value_weight * value_loss - spec.entropy_weight * entropy
         return total, {
             "loss": total,

@@ -12,8 +12,9 @@ R = TypeVar("R")
 def over_seeds(f: Callable[[S], R]) -> Callable[[S], R]:
     """``f`` for every seed, on arguments and results with a leading seed axis ``[S, ...]``.
 
-    An accelerator runs the seeds side by side (``vmap``). A CPU runs them one after the other (``lax.map``): it has no
-    width to spare, and under ``vmap`` a ``cond`` computes both of its branches, here a reset at every step.
+    An accelerator runs the seeds side by side (``vmap``); resets and bootstraps stay rare there, since their conditions
+    are of all seeds at once (`icrl.types.any_row`). A CPU runs them one after the other (``lax.map``): it has no width
+    to spare.
     """
     if jax.default_backend() == "cpu":
         return lambda xs: jax.lax.map(f, xs)

@@ -133,7 +133,7 @@ class Checkpoints:
 
 
 def restore_params(path: Path, template: PyTree) -> tuple[int, PyTree]:
-    """The update and the parameters alone, the leaves of the state below `params`.
+    """The update and the parameters alone, the leaves of the state below `agent.params`.
 
     Args:
         path: one checkpoint, or a folder of checkpoints or a run directory, of which the newest readable one is taken.
@@ -143,7 +143,7 @@ def restore_params(path: Path, template: PyTree) -> tuple[int, PyTree]:
         UserError: there is no checkpoint, or its parameters do not fit the template.
         MachineError: none can be read.
     """
-    return _first_readable(_candidates(path), lambda folder: _read(folder, template, "params."))
+    return _first_readable(_candidates(path), lambda folder: _read(folder, template, "agent.params."))
 
 
 def newest(path: Path) -> tuple[Path, dict[str, Any]]:

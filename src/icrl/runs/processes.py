@@ -36,7 +36,7 @@ _OF_THE_RUNTIME = re.compile("gloo|nccl|coordination", re.IGNORECASE)
 """What errors of a collective or of the runtime have in them."""
 
 
-def find_place(
+def initialize_arguments(
     coordinator: str | None,
     num_processes: int | None,
     process_id: int | None,
@@ -50,19 +50,19 @@ def find_place(
     Raises:
         UserError: what was told is incomplete or contradicts itself.
     """
-    place = _told_place(coordinator, num_processes, process_id)
-    if place is None and num_processes is None and launched_with_others(environment):
-        place = {}
-    if place is None:
+    arguments = _told(coordinator, num_processes, process_id)
+    if arguments is None and num_processes is None and launched_with_others(environment):
+        arguments = {}
+    if arguments is None:
         if heartbeat_seconds is not None:
             raise UserError(
                 f"--heartbeat-seconds: got {heartbeat_seconds}; expected none, since this process has no others"
             )
         return None
-    return {**place, "heartbeat_timeout_seconds": heartbeat_seconds or HEARTBEAT_SECONDS}
+    return {**arguments, "heartbeat_timeout_seconds": heartbeat_seconds or HEARTBEAT_SECONDS}
 
 
-def _told_place(coordinator: str | None, num_processes: int | None, process_id: int | None) -> dict[str, Any] | None:
+def _told(coordinator: str | None, num_processes: int | None, process_id: int | None) -> dict[str, Any] | None:
     told = {"--coordinator": coordinator, "--num-processes": num_processes, "--process-id": process_id}
     given = [option for option, value in told.items() if value is not None]
     if not given or (given == ["--num-processes"] and num_processes == 1):
@@ -111,7 +111,7 @@ def launched_with_others(environment: Mapping[str, str]) -> bool:
 
 
 @contextmanager
-def joined(place: Mapping[str, Any] | None) -> Iterator[None]:
+def joined(arguments: Mapping[str, Any] | None) -> Iterator[None]:
     """Meets the other processes of the run, and parts from them at the end, when all are there.
 
     A process that fails inside parts from nobody: it ends, and the others notice by the broken connection or by the
@@ -120,7 +120,7 @@ def joined(place: Mapping[str, Any] | None) -> Iterator[None]:
     Raises:
         MachineError: another process was lost while this one needed it.
     """
-    if place is None:
+    if arguments is None:
         yield
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -130,7 +130,7 @@ def joined(place: Mapping[str, Any] | None) -> Iterator[None]:
     )
     with _results_alone_on_stdout():
         try:
-            jax.distributed.initialize(**place)
+            jax.distributed.initialize(**arguments)
         except (ValueError, RuntimeError) as error:
             raise UserError(
                 f"the processes of this run cannot meet ({error}); tell --coordinator, --num-processes and "
@@ -154,62 +154,67 @@ def joined(place: Mapping[str, Any] | None) -> Iterator[None]:
         explanation.withdraw()
 
 
-def is_first() -> bool:
-    """Whether this process keeps the run directory."""
-    return jax.process_index() == 0
+class Peers:
+    """The processes of a run, which share the devices of its mesh; for a process alone its methods cost nothing.
 
+    But for `is_first`, each is a collective: all processes have to call it, at the same point.
+    """
 
-def anywhere(flag: bool, mesh: Mesh) -> bool:
-    """Whether any process says so; all of them have to ask, at the same point."""
-    if jax.process_count() == 1:
-        return flag
-    return bool(np.any(whole(_each_its_own(np.array([flag]), mesh), mesh)))
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self._is_alone = jax.process_count() == 1
+        self.any(False)  # connects them now: Gloo gives them 30 s, and waits patiently only then
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this process keeps the run directory."""
+        return jax.process_index() == 0
 
-def whole(state: PyTree, mesh: Mesh) -> PyTree:
-    """The state with the seeds and rows of all processes, on every device; all of them have to ask."""
-    if jax.process_count() == 1:
-        return state
-    return jax.jit(_unchanged, out_shardings=NamedSharding(mesh, PartitionSpec()))(state)
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return flag if self._is_alone else bool(np.any(self.all_gather(self._one_row_each(np.array([flag])))))
 
+    def all_gather(self, state: PyTree) -> PyTree:
+        """The state with the seeds and rows of all processes, on every device."""
+        if self._is_alone:
+            return state
+        return jax.jit(_unchanged, out_shardings=NamedSharding(self._mesh, PartitionSpec()))(state)
 
-def placed(state: PyTree, sharding: PyTree) -> PyTree:
-    """A state that all processes know, shared over the devices of all of them: each one places its part."""
-    if jax.process_count() == 1:
-        return jax.device_put(state, sharding)
+    def shard(self, state: PyTree, sharding: PyTree) -> PyTree:
+        """A state that all processes hold, shared over the devices of all of them: each one places its part."""
+        if self._is_alone:
+            return jax.device_put(state, sharding)
 
-    def place(sharding: NamedSharding, part: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, sharding, x.__getitem__), part)
+        def place(sharding: NamedSharding, part: PyTree) -> PyTree:
+            return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, sharding, x.__getitem__), part)
 
-    return jax.tree.map(place, sharding, state)
+        return jax.tree.map(place, sharding, state)
 
+    def broadcast(
+        self, restore: Callable[[PyTree], tuple[int, PyTree] | None] | None, template: PyTree
+    ) -> tuple[int, PyTree] | None:
+        """The update and state that the first process restores, bit for bit in all; the others' ``restore`` is None."""
+        restored = restore(template) if restore else None
+        if self._is_alone or not self.any(restored is not None):
+            return restored
+        shapes = [jax.ShapeDtypeStruct((), np.int32), *jax.tree.leaves(template)]
+        sizes = [math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in shapes]
+        # As bytes, which are the same after a sum with zeros; -0.0 and NaN are not.
+        content = np.zeros(sum(sizes), np.uint8)
+        if restored is not None:
+            update, state = restored
+            leaves = [np.int32(update), *jax.device_get(jax.tree.leaves(state))]
+            content = np.frombuffer(b"".join(np.asarray(leaf).tobytes() for leaf in leaves), np.uint8)
+        of_first = jax.jit(lambda rows: rows[0], out_shardings=NamedSharding(self._mesh, PartitionSpec()))
+        sent = np.asarray(of_first(self._one_row_each(content[None])))
+        pieces = np.split(sent, np.cumsum(sizes)[:-1])
+        update, *arrays = (part.view(leaf.dtype).reshape(leaf.shape) for part, leaf in zip(pieces, shapes, strict=True))
+        return int(update), jax.tree.unflatten(jax.tree.structure(template), arrays)
 
-def from_first(
-    restore: Callable[[PyTree], tuple[int, PyTree] | None] | None, template: PyTree, mesh: Mesh
-) -> tuple[int, PyTree] | None:
-    """The update and state that the first process restores, bit for bit in all; the others' ``restore`` is None."""
-    restored = restore(template) if restore else None
-    if jax.process_count() == 1 or not anywhere(restored is not None, mesh):
-        return restored
-    shapes = [jax.ShapeDtypeStruct((), np.int32), *jax.tree.leaves(template)]
-    sizes = [math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in shapes]
-    # As bytes, which are the same after a sum with zeros; -0.0 and NaN are not.
-    content = np.zeros(sum(sizes), np.uint8)
-    if restored is not None:
-        update, state = restored
-        leaves = [np.int32(update), *jax.device_get(jax.tree.leaves(state))]
-        content = np.frombuffer(b"".join(np.asarray(leaf).tobytes() for leaf in leaves), np.uint8)
-    of_first = jax.jit(lambda rows: rows[0], out_shardings=NamedSharding(mesh, PartitionSpec()))
-    sent = np.asarray(of_first(_each_its_own(content[None], mesh)))
-    pieces = np.split(sent, np.cumsum(sizes)[:-1])
-    update, *arrays = (piece.view(leaf.dtype).reshape(leaf.shape) for piece, leaf in zip(pieces, shapes, strict=True))
-    return int(update), jax.tree.unflatten(jax.tree.structure(template), arrays)
-
-
-def _each_its_own(row: np.ndarray, mesh: Mesh) -> jax.Array:
-    """An array with one row a device, each from its own process; ``row`` has a leading axis of 1."""
-    by_device = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
-    return jax.make_array_from_callback((mesh.size, *row.shape[1:]), by_device, lambda _: row)
+    def _one_row_each(self, row: np.ndarray) -> jax.Array:
+        """An array with one row a device, each from its own process; ``row`` has a leading axis of 1."""
+        by_device = NamedSharding(self._mesh, PartitionSpec(self._mesh.axis_names))
+        return jax.make_array_from_callback((self._mesh.size, *row.shape[1:]), by_device, lambda _: row)
 
 
 def _unchanged(tree: PyTree) -> PyTree:
@@ -262,7 +267,7 @@ def _leave_at_exit(code: int) -> None:
     def leave() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        if is_first():
+        if jax.process_index() == 0:
             time.sleep(1)  # the others' runtime ends with this process: time to say what they have to say
         os._exit(code)
 

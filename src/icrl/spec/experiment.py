@@ -16,7 +16,7 @@ from icrl.envs.suites import TaskSetSpec
 from icrl.errors import Problem, SpecError, did_you_mean, is_file_name, show
 from icrl.fields import MAX_SEED, Bound, Determines, PositiveFloat, PositiveInt, Seed, Spec, at_least
 from icrl.learners import LearnerSpec
-from icrl.learners.on_policy import OnPolicy
+from icrl.learners.learner import Learner
 from icrl.learners.ppo import PPOSpec
 from icrl.models import MLPSpec, ModelSpec
 from icrl.policy import Policy, PolicySpec
@@ -182,7 +182,7 @@ class ExperimentSpec(Spec):
         seeds = f"seed{self.seed}" if self.num_seeds == 1 else f"seeds{self.seed}-{self.seeds[-1]}"
         return Path("results", "runs", self.name, self.scale, self.model_name, self.point, seeds)
 
-    def build(self) -> OnPolicy:
+    def build(self) -> Learner:
         """The learner, with its policy and training environments."""
         environments = self.environment.build(self.environment.train, self.num_rows, training=True)
         return self.learner.build(self.build_policy(environments), environments, self.num_updates)
