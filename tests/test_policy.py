@@ -64,7 +64,7 @@ def test_spread_stays_above_its_minimum_whatever_the_parameters(state_dependent:
 def test_spread_depends_on_the_state_only_if_asked():
     for state_dependent in (True, False):
         policy, params = fresh(replace(SPEC, state_dependent_std=state_dependent), Continuous(2))
-        _, distribution, _ = apply(policy, jax.tree.map(lambda leaf: leaf + 0.3, params))
+        _, (distribution, *_) = apply(policy, jax.tree.map(lambda leaf: leaf + 0.3, params))
         varies = np.ptp(np.asarray(distribution.log_std), axis=(0, 1)) > 1e-4
         assert np.all(varies == state_dependent)
 

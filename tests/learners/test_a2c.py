@@ -65,8 +65,8 @@ def test_an_update_is_one_step_of_adam_on_the_whole_rollout():
 def test_an_annealed_learning_rate_reaches_zero_after_the_last_update():
     state, batch = collected()
     annealed = replace(LEARNER, spec=replace(SPEC, anneal_learning_rate=True), num_updates=2)
-    optimizer = jit(annealed.init)(jax.random.PRNGKey(0)).optimizer
-    moves = largest_moves(jit(annealed.learn), state.params, optimizer, batch, 3)
+    fresh = jit(annealed.init)(jax.random.PRNGKey(0)).agent
+    moves = largest_moves(jit(annealed.learn), state.agent._replace(optimizer=fresh.optimizer), batch, 3)
     np.testing.assert_allclose(moves[0], SPEC.learning_rate, rtol=1e-2)  # Adam's first step is the learning rate
     assert 0 < moves[1] < moves[0]
     assert moves[2] == 0

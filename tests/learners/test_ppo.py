@@ -201,8 +201,7 @@ def test_a_minibatch_has_whole_sequences_of_its_rows():
     _, batch = collected()
     rows = jnp.array([4, 1])
     some = take_rows(batch, rows)
-    for name, leaf in some.trajectory._asdict().items():
-        np.testing.assert_array_equal(leaf, getattr(batch.trajectory, name)[:, rows], err_msg=name)
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:, rows]), some.trajectory, batch.trajectory)
     np.testing.assert_array_equal(some.advantage, batch.advantage[:, rows])
     np.testing.assert_array_equal(some.target, batch.target[:, rows])
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[rows]), some.memory, batch.memory)

@@ -7,7 +7,7 @@ Seeds, devices, checkpoints, logging and evaluation know nothing more of it than
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ Reduction = Literal["mean", "max", "sum"]
 Metrics = dict[str, jax.Array]
 
 
+@runtime_checkable
 class Agent(Protocol):
     """What a learner improves: a NamedTuple of its own, say with an optimiser's state or a target copy."""
 
@@ -32,6 +33,7 @@ class Agent(Protocol):
         ...
 
 
+@runtime_checkable
 class Batch(Protocol):
     """What a learner learns from: a NamedTuple of its own."""
 
@@ -58,6 +60,7 @@ class LearnerState(NamedTuple):
     update: Int[Array, ""]
 
 
+@runtime_checkable
 class LearnerSettings(Protocol):
     """What the rest of icrl asks of a learner's spec."""
 
