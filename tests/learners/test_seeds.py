@@ -76,7 +76,5 @@ def test_an_update_of_seeds_side_by_side_is_that_of_each_alone(learner: PPO, mon
     states = jit(jax.vmap(learner.init))(keys)
     together = jit(over_seeds(learner.update))(states)
     for seed in range(NUM_SEEDS):
-        own = jax.tree.map(lambda leaf, seed=seed: leaf[seed], (states, together))
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), jit(learner.update)(own[0]), own[1]
-        )
+        state, beside = jax.tree.map(lambda leaf, seed=seed: leaf[seed], (states, together))
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), beside, jit(learner.update)(state))

@@ -5,8 +5,9 @@ at the rollout's start, and the replay computes exactly what acting computed.
 """
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import optax
@@ -15,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from icrl.distributions import sample_rows
 from icrl.fields import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Spec
 from icrl.learners import losses
-from icrl.learners.learner import Learner, Metrics
+from icrl.learners.learner import Learner, Metrics, Reduction
 from icrl.learners.returns import generalized_advantage, next_values
 from icrl.rollout import Carry, Decision, rollout
 from icrl.types import Key, PyTree, Trajectory
@@ -82,7 +83,7 @@ class OnPolicy(Learner):
 
     spec: OnPolicySpec
 
-    reductions = Learner.reductions | {"first_ratio_error": "max"}
+    reductions: ClassVar[Mapping[str, Reduction]] = {**Learner.reductions, "first_ratio_error": "max"}
 
     def init_agent(self, carry: Carry, *, key: Key) -> Agent:
         """Fresh parameters."""
