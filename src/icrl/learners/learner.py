@@ -119,7 +119,7 @@ class Learner(abc.ABC):
         """Memory at a run's start, leaves ``[B, ...]``; a learner may carry more than the policy's."""
         return self.policy.initial_memory(num_rows)
 
-    def reduce(self, name: str, values: np.ndarray) -> np.ndarray:
+    def reduce(self, name: str, values: np.ndarray) -> np.ndarray | np.floating:
         """One value of a metric of several updates, ``[updates, ...]``."""
         return getattr(values, self.reductions.get(name, "mean"))(axis=0)
 
