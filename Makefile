@@ -29,7 +29,7 @@ lint: $(VENV)/installed-dev  ## lint, formatting and types only
 	$(VENV)/bin/python -m pyright --pythonpath $(VENV)/bin/python
 
 reproduce-all: $(VENV)/installed-dm-control $(if $(filter slurm,$(LAUNCHER)),$(VENV)/installed-cluster)
-reproduce-all:  ## train and evaluate every model of every experiment, then report [SCALE=cpu] [LAUNCHER=local]
+reproduce-all:  ## train and record all that is published, then report [SCALE=cpu] [LAUNCHER=local]
 	$(VENV)/bin/python -m icrl reproduce --scale $(SCALE) --launcher $(LAUNCHER)
 
 clean:  ## remove .venv and caches; results stay

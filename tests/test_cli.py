@@ -141,7 +141,7 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     ask = {"seq_len": "sweep", "throughput": False, "scan": False, "models": None, "match": None, "scale": None}
     assert benchmark == ((None,), {**ask, "out": None})
     assert report == ((None,), {"out": None})
-    assert reproduce == (([],), {"scale": None, "launcher": "local", "jobs": None})
+    assert reproduce == (([],), {"scale": None, "launcher": "local", "jobs": None, "dry_run": False})
 
 
 @pytest.mark.parametrize("verb", VERBS)

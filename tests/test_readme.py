@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from icrl.cli import app
-from icrl.spec.experiment import load_experiment, model_names
+from icrl.spec.experiment_file import load_experiment, model_names
 from icrl.spec.shipped import shipped_specs
 from tests.test_cli import Commands, run
 
@@ -39,7 +39,7 @@ MAKE = [re.sub(r"[][]", "", command) for command in shown_commands() if command.
 
 
 def test_commands_are_found():
-    assert {command.split()[1] for command in EXAMPLES} == {"train", "evaluate"}
+    assert {command.split()[1] for command in EXAMPLES} == {"train", "evaluate", "reproduce"}
     assert {command.split()[1] for command in PATTERNS} >= {"train", "evaluate", "report"}
     assert {"make train", "make test"} <= set(MAKE)
 
@@ -53,9 +53,9 @@ def test_an_example_is_a_command_on_what_exists(example: str, monkeypatch: pytes
     assert done.exit_code == 0, done.stderr
     (((target,), options),) = commands.calls
     if verb == "train":
-        names = ("model", "scale", "overrides", "seed", "num_seeds", "wandb")
+        names = ("model", "scale", "point", "overrides", "seed", "num_seeds", "wandb")
         load_experiment(target, **{name: options[name] for name in names})
-    elif not Path(target).is_dir():
+    elif target and not Path(target).is_dir():
         load_experiment(target, model=options["model"], scale=options["scale"])
 
 

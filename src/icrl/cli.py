@@ -336,13 +336,17 @@ def reproduce(
     jobs: Annotated[
         int | None, typer.Option(parser=_count, metavar="N", help="Runs at once here.  [default: as many as fit]")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list the runs: what for, whether recorded, how long they take.")
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Train and record every model of every experiment, then report.
+    """Train and record everything that the experiments publish, then report.
 
     The same command again resumes; what is recorded is not trained again. A failed run does not stop the rest.
 
     \b
+    icrl reproduce --dry-run
     icrl reproduce --scale smoke
     icrl reproduce popgym meta_cartpole --launcher slurm
     """
@@ -352,7 +356,7 @@ def reproduce(
 
             jax.config.update("jax_platforms", "cpu")  # accelerators are for the runs, this process only starts them
             from icrl.commands.reproduce import reproduce as run
-        run(specs or [], scale=scale, launcher=launcher, jobs=jobs)
+        run(specs or [], scale=scale, launcher=launcher, jobs=jobs, dry_run=dry_run)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from icrl.commands import benchmark_scan, benchmark_throughput
 from icrl.commands.benchmark_lengths import LONGEST, LONGEST_ON_CPU, SHORTEST, parse_lengths
 from icrl.commands.benchmark_throughput import measure_training, variants
 from icrl.errors import UserError
-from icrl.spec.experiment import load_experiment
+from icrl.spec.experiment_file import load_experiment
 from icrl.timing.state_space import Shape
 from tests.commands.runs import TINY, icrl
 

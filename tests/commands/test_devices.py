@@ -6,7 +6,8 @@ import pytest
 
 from icrl.commands.devices import shared_equally
 from icrl.errors import UserError
-from icrl.spec.experiment import ExperimentSpec, load_experiment
+from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.experiment_file import load_experiment
 from tests.commands.runs import TINY
 
 

@@ -12,7 +12,7 @@ import yaml
 from icrl.commands import evaluate
 from icrl.commands.evaluate import find_run, recorded_references, rung_name
 from icrl.errors import UserError
-from icrl.spec.experiment import load_experiment
+from icrl.spec.experiment_file import load_experiment
 from tests.commands.conftest import Finished
 from tests.commands.runs import ENV_STEPS_PER_UPDATE, TINY, documented_keys, icrl, metrics, updates_saved
 

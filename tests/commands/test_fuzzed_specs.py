@@ -13,7 +13,7 @@ from typer.testing import Result
 from icrl.errors import IcrlError
 from icrl.runs import compilation_cache
 from icrl.runs.directory import RunDirectory
-from icrl.spec.experiment import load_experiment
+from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import to_dict
 from tests.commands.runs import TINY, icrl
 from tests.mutations import ODD, cases, mutated, mutated_bytes, places_in

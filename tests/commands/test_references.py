@@ -9,7 +9,7 @@ from icrl.commands import references
 from icrl.commands.references import specialist_of
 from icrl.learners.ppo import PPOSpec
 from icrl.models import MLPSpec
-from icrl.spec.experiment import load_experiment
+from icrl.spec.experiment_file import load_experiment
 from tests.commands.conftest import Finished
 from tests.commands.runs import TINY, documented_keys, icrl
 

@@ -22,7 +22,8 @@ from icrl.runs.directory import RunDirectory
 from icrl.runs.interruption import Interruption
 from icrl.runs.processes import Peers
 from icrl.runs.trackers import MemoryTracker, Tracker
-from icrl.spec.experiment import ExperimentSpec, load_experiment
+from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import parse, read_yaml, to_dict
 from tests.commands.conftest import Finished
 from tests.commands.icrl_on_stand_in import MOMENTS

@@ -46,7 +46,7 @@ def leave_run(status: str) -> None:
     (point,) = [word.partition("=")[2] for word in ARGUMENTS if word.startswith("--point=")] or [""]
     name = "-".join(filter(None, (Path(ARGUMENTS[1]).stem, option("--scale"), option("--model"), point)))
     resolved = Path(os.environ["RESOLVED"], name)
-    run = Path((resolved / "directory").read_text())
+    run = Path(option("--out") if "--out" in ARGUMENTS else (resolved / "directory").read_text())
     run.mkdir(parents=True, exist_ok=True)
     shutil.copy(resolved / "spec.yaml", run)
     (run / "metrics.jsonl").write_text(f"trained {name}\n")

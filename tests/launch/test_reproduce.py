@@ -1,17 +1,26 @@
 """`icrl reproduce` runs, records and reports everything: past failures, not past an interruption, nothing twice."""
 
+import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from icrl.commands import reproduce as command
+from icrl.commands.evaluate import made_with
 from icrl.commands.reproduce import reproduce
 from icrl.errors import MachineError, UserError
 from icrl.launch import process
+from icrl.launch.runs import Run, runs_of
+from icrl.spec.parse import to_dict
 from tests.commands.runs import ROOT, STAND_IN, TINY
 from tests.launch.conftest import Grid
+from tests.report.conftest import make_record
 
 A_S5 = "train a.yaml --model s5 --scale cpu"
 A_GRU = A_S5.replace("s5", "gru")
@@ -47,9 +56,56 @@ def test_again_trains_only_what_is_not_recorded(grid: Grid, capsys: pytest.Captu
     reproduce(grid.specs, scale="cpu", jobs=1)
     assert grid.calls() == ["report"]
     assert "3 runs, 3 of them recorded already\n" in capsys.readouterr().err
-    grid.write("b.yaml", models=["s5"], total_env_steps=1024)
+    grid.write("b.yaml", models=["s5"], num_rows=8)
     reproduce(grid.specs, scale="cpu", jobs=1)
-    assert grid.calls() == [B_S5, "report"]
+    assert grid.calls() == [f"{B_S5} --out results/runs/b/cpu/s5/seed0.2", "report"]
+    reproduce(grid.specs, scale="cpu", jobs=1)
+    assert grid.calls() == ["report"]
+
+
+def test_a_dry_run_says_of_every_run_what_it_is_for_whether_it_is_recorded_and_how_long_it_takes(
+    grid: Grid, capsys: pytest.CaptureFixture[str]
+):
+    """By the records: of the same point, else of another by env steps; on this machine, else on another."""
+    record = {"num_seeds": {"s5": 2, "gru": 1}, "off_grid": True, "purpose": "figure 7", "references": True}
+    grid.write("a.yaml", ["s5", "gru"], record=record, grid={"long": {"total_env_steps": 1024}})
+    machine = made_with()["machine"]
+
+    def leave(run: Run, speed: float, **fields: Any) -> None:
+        spec = run.experiment
+        steps = {"env_steps": spec.all_env_steps, "train_env_steps_per_second": speed, "seconds": 10.0}
+        data = make_record(spec.model_name) | {"experiment": spec.name, "scale": "cpu", "point": spec.point, **steps}
+        run.record_path().parent.mkdir(parents=True, exist_ok=True)  # of two seeds
+        run.record_path().write_text(json.dumps(data | fields))
+        run.record_path(".spec.yaml").write_text(yaml.safe_dump(to_dict(spec)))
+
+    s5, gru, long_s5, long_gru = runs_of("a.yaml", "cpu")
+    leave(s5, s5.experiment.all_env_steps / 20, machine=machine)
+    leave(replace(long_gru, experiment=replace(long_gru.experiment, seed=7)), 1024 / 1800, seeds=[7, 8])
+    (run,) = [run for run in grid.runs() if run.experiment.name == "b"]
+    run.directory.mkdir(parents=True)
+    (run.directory / "spec.yaml").write_text(yaml.safe_dump(to_dict(run.experiment)))
+    kept = {"layout": 1, "status": "interrupted", "id": "0", "started": "", "seconds": 0, "num_resumes": 0}
+    (run.directory / "manifest.json").write_text(json.dumps(kept))
+    (run.directory / "metrics.jsonl").write_text(
+        json.dumps({"update": 4, "env_steps": run.experiment.all_env_steps / 4})
+    )
+    reproduce(grid.specs, scale="cpu", dry_run=True)
+    assert grid.calls() == []
+    lines = [re.split("  +", line.strip()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[:9] == [
+        ["a, cpu scale: figure 7"],
+        [s5.command, "recorded", "50 s"],
+        [gru.command, "missing", "15 min**"],
+        [long_s5.command, "missing", "2 min**"],
+        [long_gru.command, "recorded with 0 of 1 seeds", "30 min*"],
+        ["4 runs, 48 min; to do: 47 min"],
+        [""],
+        ["b, cpu scale"],
+        [run.command, "missing, 25% trained", "unknown"],
+    ]
+    assert lines[11] == ["icrl references a.yaml --scale cpu", "missing", "unknown"]
+    assert lines[12] == ["all experiments: 6 runs, 48 min and 2 unknown; to do: 47 min and 2 unknown"]
 
 
 def test_a_failure_does_not_stop_the_rest_and_is_named_at_the_end(grid: Grid):
@@ -111,7 +167,9 @@ def test_without_submitit_slurm_is_refused_with_the_command_that_installs_it(
     assert grid.calls() == []
 
 
-def test_real_runs_are_trained_recorded_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_real_runs_are_trained_recorded_and_reported_or_only_evaluated_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'src'}")
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
@@ -124,6 +182,14 @@ def test_real_runs_are_trained_recorded_and_reported(tmp_path: Path, monkeypatch
     monkeypatch.setattr(process, "ICRL", ("true",))
     reproduce([str(TINY)], scale="cpu")
     assert {path: path.lstat().st_mtime_ns for path in tmp_path.glob("results/runs/**/*")} == before
+    monkeypatch.setattr(process, "ICRL", (sys.executable, "-m", STAND_IN))
+    text = TINY.read_text().replace("episodes_per_task: 4", "episodes_per_task: 3")
+    Path("tiny.yaml").write_text(f"{text}\nrecord: {{num_seeds: {{mlp: 1}}}}\n")
+    reproduce(["tiny.yaml"], scale="cpu")
+    record = json.loads((records / "mlp.json").read_text())
+    assert record["num_episodes"] == 3
+    checkpoints = tmp_path / "results" / "runs" / "tiny" / "cpu" / "mlp" / "seed0" / "checkpoints"
+    assert all(before[path] == path.lstat().st_mtime_ns for path in checkpoints.glob("**/*") if path.is_file())
 
 
 @pytest.mark.parametrize(

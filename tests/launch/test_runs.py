@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from icrl.launch.runs import Run, runs_of
-from icrl.spec.experiment import load_experiment
+from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import to_dict
 from tests.launch.conftest import Grid, evaluation
 
@@ -42,6 +42,55 @@ def test_a_grid_s_runs_are_every_model_at_every_point_of_the_scale(grid: Grid):
     assert found("cpu") == ["a cpu s5 4", "a cpu gru 4", "a cpu s5 8", "a cpu gru 8"]
     assert found("smoke") == ["a smoke s5 4", "a smoke gru 4"]
     assert [run.experiment.seed for run in runs_of("a.yaml", "cpu")] == [4, 4, 8, 8]
+
+
+def test_a_spec_says_which_models_are_recorded_where_and_with_how_many_seeds(grid: Grid):
+    record = {"num_seeds": {"s5": 3, "gru": 2}}
+    points = {"hard": {"seed": 5, "record": {"num_seeds": {"gru": 1}, "purpose": "figure 2"}}}
+    grid.write("a.yaml", models=["s5", "gru"], record=record | {"purpose": "figure 1"}, grid=points)
+    assert [run.command for run in runs_of("a.yaml", "cpu")] == [
+        "icrl train a.yaml --model gru --scale cpu --point=hard --num-seeds 1"
+    ]
+    grid.write("a.yaml", models=["s5", "gru"], record=record | {"purpose": "figure 1", "off_grid": True}, grid=points)
+    runs = list(runs_of("a.yaml", "cpu"))
+    assert [(run.name, run.purpose, run.experiment.seeds) for run in runs] == [
+        ("a cpu s5", "figure 1", range(3)),
+        ("a cpu gru", "figure 1", range(2)),
+        ("a cpu gru hard", "figure 2", range(5, 6)),
+    ]
+    assert runs[0].command == "icrl train a.yaml --model s5 --scale cpu --num-seeds 3"
+    leave(runs[0])
+    assert not runs[0].record()
+    leave(runs[0], num_seeds=2)
+    assert not runs[0].record()
+    leave(runs[0], num_seeds=3)
+    assert runs[0].record()
+
+
+def test_what_a_record_lacks_is_said(grid: Grid):
+    run = first(grid)
+    assert run.why_unrecorded() == "missing"
+    leave(run)
+    assert run.record()
+    grid.write("a.yaml", models=["s5"], total_env_steps=1024, record={"num_seeds": {"s5": 3}})
+    assert first(grid).why_unrecorded() == "recorded with another spec, total_env_steps: 512 -> 1024"
+    grid.write("a.yaml", models=["s5"], record={"num_seeds": {"s5": 3}})
+    assert first(grid).why_unrecorded() == "recorded with 1 of 3 seeds"
+    Path("results/records/a/cpu/s5.spec.yaml").unlink()
+    assert first(grid).why_unrecorded() == "recorded without a readable spec"
+
+
+def test_a_run_goes_beside_one_of_another_spec_and_is_found_there(grid: Grid):
+    folder = Path("results/runs/a/cpu/s5/seed0.2")
+    run = first(grid)
+    leave(run, overrides=["total_env_steps=1024"])
+    assert (run.directory, run.log) == (folder, folder / "train.log")
+    assert run.command == f"icrl train a.yaml --model s5 --scale cpu --out {folder}"
+    leave(run, num_seeds=2).rename(folder)
+    assert run.directory == folder.with_suffix(".3")
+    (folder / "spec.yaml").write_text(yaml.safe_dump(to_dict(run.experiment)))
+    assert run.directory == folder
+    assert run.record()
 
 
 def test_a_finished_run_is_recorded_where_the_report_reads_it(grid: Grid):

@@ -73,7 +73,7 @@ def make_data() -> Callable[..., Data]:
 
 @pytest.fixture
 def results(tmp_path: Path, make_data: Callable[..., Data]) -> Path:
-    """A results folder: two models on signs, one of them on Gaussian projections too, references, metrics."""
+    """A results folder: two models on signs, one at the point of Gaussian projections too, references, metrics."""
     folder = tmp_path / "results"
     records = folder / "records" / "probe" / "smoke"
     records.mkdir(parents=True)
@@ -81,7 +81,7 @@ def results(tmp_path: Path, make_data: Callable[..., Data]) -> Path:
     for name, data in {
         "s5": make_data("s5", references=False),
         "mlp": make_data("mlp", shift=-0.5, references=False),
-        "s5-gaussian": make_data("s5", "gaussian", shift=-0.25, references=False),
+        "s5-gaussian": make_data("s5", "gaussian", shift=-0.25, references=False) | {"point": "gaussian"},
     }.items():
         (records / f"{name}.json").write_text(json.dumps(data))
     references = {

@@ -16,6 +16,7 @@ from icrl.report.comparison import (
     model_order,
     rung_order,
 )
+from icrl.report.grid import load_grids
 from icrl.report.records import parse_record
 
 Data = dict[str, Any]
@@ -38,6 +39,13 @@ def test_the_headline_is_what_is_named_after_its_model(results: Path):
         ("gaussian", "s5"),
     ]
     assert comparison.has_ladder
+
+
+def test_only_a_point_named_after_its_projections_is_a_rung(results: Path, make_data: Callable[..., Data]):
+    assert load_grids(results) == []
+    write(results, "s5-orthogonal.json", make_data("s5", "gaussian") | {"point": "long"})
+    assert [record.point for record in load_comparisons(results)[0].records] == ["", "", "gaussian"]
+    assert [grid.points for grid in load_grids(results)] == [("long",)]
 
 
 def test_records_are_measured_against_the_references_of_their_folder(results: Path):

@@ -12,7 +12,7 @@ from icrl.commands.report import report
 from icrl.report.comparison import MODEL_LABELS
 from icrl.report.paper import PAPER, ours_beside
 from icrl.report.records import parse_record
-from icrl.spec.experiment import load_experiment
+from icrl.spec.experiment_file import load_experiment
 
 Data = dict[str, Any]
 

@@ -108,7 +108,7 @@ IN_A_PROCESS = """
 import jax, jax.numpy as jnp
 from icrl.runs import compilation_cache
 from icrl.runs.traced_programs import trace
-from icrl.spec.experiment import load_experiment
+from icrl.spec.experiment_file import load_experiment
 compilation_cache.enable()
 learner = load_experiment("experiments/memory_length.yaml", scale="smoke").build()
 trace(learner.init, jax.random.PRNGKey(0))

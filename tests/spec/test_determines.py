@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from icrl.errors import join_path
-from icrl.spec.experiment import load_experiment, training_changes
+from icrl.spec.experiment import training_changes
+from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import to_dict
 
 

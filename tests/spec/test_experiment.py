@@ -10,7 +10,8 @@ from icrl.errors import SpecError
 from icrl.learners.a2c import A2C, A2CSpec
 from icrl.learners.ppo import PPOSpec
 from icrl.models import GRUSpec, MLPSpec, S5Spec
-from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names
+from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.experiment_file import ExperimentFile, RecordSpec, load_experiment, model_names
 
 # ---- A small one of our own
 
@@ -103,8 +104,61 @@ def test_a_point_that_is_not_on_the_grid_is_refused(tmp_path: Path, path: str):
     file = tmp_path / "grid.yaml"
     file.write_text(YAML + GRID)
     assert mistakes(str(file), point="3") == ["point: got '3'; expected one of 1, 2"]
-    message = "grid: got nothing; expected a mapping from names to settings, with at least one"
+    message = "point: got '1'; expected none, since there is no grid at large scale"
     assert mistakes(path, point="1") == [message]
+
+
+def test_a_list_of_grids_has_a_point_for_every_combination_of_which_the_later_beats_the_earlier(tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(YAML + "grid: [{8: {num_rows: 8, seed: 8}, 16: }, {full: , truncated: {num_rows: 24}}]\n")
+    assert list(ExperimentFile(str(file)).points) == ["8-full", "8-truncated", "16-full", "16-truncated"]
+    points = [ExperimentFile(str(file)).experiment(point=point) for point in ("8-full", "8-truncated", "16-full")]
+    assert [(spec.num_rows, spec.seed, spec.point) for spec in points] == [
+        (8, 8, "8-full"),
+        (24, 8, "8-truncated"),
+        (16, 0, "16-full"),
+    ]
+    file.write_text(YAML + "grid: [{8: }, {}]\n")
+    message = "grid[1]: got {}; expected a mapping from names to settings, with at least one"
+    assert mistakes(str(file)) == [message]
+
+
+RECORD = """
+record: {purpose: figure 1, num_seeds: {s5: 3, gru: 3}}
+grid: {1: , 2: {record: {num_seeds: {mlp: 1}}}}
+"""
+
+
+def test_what_is_recorded_is_said_by_the_file_the_scale_and_the_point_each_field_whole(tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(YAML.replace("{num_rows: 8,", "{record: {off_grid: true}, num_rows: 8,") + RECORD)
+    large, small = ExperimentFile(str(file)), ExperimentFile(str(file), "small")
+    assert large.record() == RecordSpec("figure 1", {"s5": 3, "gru": 3})
+    assert small.record("1") == RecordSpec("figure 1", {"s5": 3, "gru": 3}, off_grid=True)
+    assert small.record("2") == RecordSpec("figure 1", {"mlp": 1}, off_grid=True)
+    assert small.experiment("s5", "2").num_seeds == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("5", "record: got 5; expected a mapping"),
+        (
+            "{num_seed: {s5: 1}}",
+            "record.num_seed: got an unknown key; expected one of purpose, num_seeds, off_grid, references; "
+            "did you mean 'num_seeds'?",
+        ),
+        ("{num_seeds: {s5: 0}}", "record.num_seeds.s5: got 0; expected at least 1"),
+        (
+            "{num_seeds: {grü: 1}}",
+            "record.num_seeds.grü: got an unknown model; expected one of s5, mlp, gru; did you mean 'gru'?",
+        ),
+    ],
+)
+def test_a_mistake_in_what_is_recorded_is_refused_by_every_command(tmp_path: Path, section: str, message: str):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{YAML}record: {section}\n")
+    assert mistakes(str(file)) == [message]
 
 
 def test_a_model_is_chosen_whole(path: str):

@@ -34,7 +34,8 @@ def test_a_file_of_the_users_own_comes_before_a_shipped_one():
     assert find_spec_file(str(Path("meta_brax.yaml").resolve())) == Path("meta_brax.yaml").resolve()
 
 
-def test_the_shipped_specs_are_listed_in_order():
+def test_the_shipped_specs_are_listed_in_order_without_hidden_files(two_shipped_specs: Path):
+    (two_shipped_specs / "._meta_brax.yaml").touch()
     assert list(shipped_specs()) == ["meta_brax", "popgym"]
 
 

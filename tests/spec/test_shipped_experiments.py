@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import pytest
 
 from icrl.envs.spaces import Continuous
-from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names
-from icrl.spec.parse import merge, parse, read_yaml, to_dict
+from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.experiment_file import ExperimentFile, load_experiment, model_names
+from icrl.spec.parse import parse, read_yaml, to_dict
 from icrl.spec.shipped import shipped_specs
 
 SHIPPED = shipped_specs()
@@ -73,10 +74,10 @@ def test_a_resolved_spec_is_read_back_as_it_was(name: str, scale: str, model: st
 @pytest.mark.parametrize(
     ("name", "scale", "point"),
     [
-        (name, scale, str(point))
+        (name, scale, point)
         for name, path in SHIPPED.items()
-        for scale, changes in read_yaml(path)["scales"].items()
-        for point in merge(read_yaml(path).get("grid", {}), (changes or {}).get("grid", {}))
+        for scale in read_yaml(path)["scales"]
+        for point in ExperimentFile(name, scale).points
     ],
 )
 def test_every_point_of_a_shipped_grid_is_an_experiment(name: str, scale: str, point: str):

@@ -12,7 +12,8 @@ from icrl.commands.evaluate import made_with
 from icrl.errors import Problem, SpecError, did_you_mean, show
 from icrl.launch.machine import cores
 from icrl.runs.disk import require_folder, to_json, write_atomically
-from icrl.spec.experiment import ExperimentSpec, load_experiment, model_names
+from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.experiment_file import load_experiment, model_names
 
 DEFAULT_SPEC = "benchmark"
 TABLE_WIDTH = 160

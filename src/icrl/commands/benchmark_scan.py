@@ -13,7 +13,8 @@ from icrl.errors import UserError
 from icrl.models import S5Spec
 from icrl.report.benchmark_tables import scan_tables
 from icrl.report.fields import read_object
-from icrl.spec.experiment import ExperimentSpec, load_experiment
+from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.experiment_file import load_experiment
 from icrl.timing.idle import idle_environments
 from icrl.timing.machine import peak_bytes
 from icrl.timing.programs import Clock, Interval, Program, interleave, ratios

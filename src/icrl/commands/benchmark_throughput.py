@@ -21,7 +21,8 @@ from icrl.learners.learner import Learner, LearnerState
 from icrl.learners.ppo import take_rows
 from icrl.report.benchmark_tables import throughput_tables
 from icrl.report.fields import read_object
-from icrl.spec.experiment import ExperimentSpec, load_experiment
+from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.experiment_file import load_experiment
 from icrl.timing.machine import machine_rates, peak_bytes
 from icrl.timing.physics import measure_physics
 from icrl.timing.programs import Clock, Interval, Program, interleave

@@ -29,7 +29,8 @@ from icrl.runs.checkpoints import newest, restore_params
 from icrl.runs.directory import EVALUATION, RunDirectory
 from icrl.runs.disk import require_folder, to_json, write_atomically
 from icrl.runs.provenance import git_commit
-from icrl.spec.experiment import ExperimentSpec, load_experiment
+from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import apply_overrides, parse
 from icrl.spec.shipped import existing_path
 

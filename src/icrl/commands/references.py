@@ -24,7 +24,8 @@ from icrl.learners.learner import LearnerState
 from icrl.report.records import SCHEMA, load_references
 from icrl.runs import compilation_cache
 from icrl.runs.disk import require_folder, to_json, write_atomically
-from icrl.spec.experiment import ExperimentSpec, load_experiment
+from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.experiment_file import load_experiment
 from icrl.types import Key, PyTree
 
 NAMES = ("specialist", *ACTORS[1:])

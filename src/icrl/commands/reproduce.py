@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from icrl.commands.benchmark_record import DEFAULT_SPEC as BENCHMARK
+from icrl.commands.evaluate import recorded_references
+from icrl.commands.plan import Chore, show_plan
 from icrl.errors import IcrlError, MachineError
 from icrl.launch.account import Account, Failure, reason
 from icrl.launch.cluster import require_submitit, run_in_queue
@@ -14,6 +16,7 @@ from icrl.launch.machine import Machine
 from icrl.launch.process import icrl
 from icrl.launch.runs import Run, runs_of
 from icrl.report.benchmark_tables import BENCHMARKS
+from icrl.spec.experiment_file import ExperimentFile
 from icrl.spec.shipped import shipped_specs
 
 BENCHMARK_RECORDS = [Path("results", "benchmark", f"{name}.json") for name in BENCHMARKS]
@@ -22,15 +25,21 @@ Launcher = Literal["local", "slurm"]
 
 
 def reproduce(
-    specs: Sequence[str] = (), *, scale: str | None = None, launcher: Launcher = "local", jobs: int | None = None
+    specs: Sequence[str] = (),
+    *,
+    scale: str | None = None,
+    launcher: Launcher = "local",
+    jobs: int | None = None,
+    dry_run: bool = False,
 ) -> None:
-    """Trains what is not recorded yet, records it, times the benchmark unless it is smoke, and reports.
+    """Trains and records what the specs record and is not recorded yet, with references and benchmark; then reports.
 
     Args:
-        specs: paths or names; by default all shipped ones.
+        specs: paths or names; by default all shipped ones, and the benchmark unless the scale is smoke.
         scale: one of the specs' scales; by default each one's own.
         launcher: this machine, or a cluster's queue.
         jobs: runs at once on this machine; by default as many as fit.
+        dry_run: only print what there is to do, and how long it takes by the records.
 
     Raises:
         UserError: the cluster's queue cannot be used.
@@ -39,7 +48,39 @@ def reproduce(
     """
     if launcher == "slurm":
         require_submitit()
-    runs, failures = _runs(specs or [name for name in shipped_specs() if name != BENCHMARK], scale)
+    runs, references, failures = _described(specs or [name for name in shipped_specs() if name != BENCHMARK], scale)
+    benchmark = Chore(
+        ("benchmark", "--seq-len", "sweep", "--throughput", "--scan"),
+        is_done=all(record.exists() for record in BENCHMARK_RECORDS),
+    )
+    afterwards = [] if specs or scale == "smoke" else [benchmark]
+    if dry_run:
+        show_plan(runs, [*references, *afterwards])
+    else:
+        failures += [failure for chore in references for failure in _attempt(chore)]
+        failures += _train(runs, launcher, jobs)
+        failures += [failure for chore in [*afterwards, Chore(("report",))] for failure in _attempt(chore)]
+    if failures:
+        raise MachineError("\n".join(["failed:", *map(str, failures)]))
+
+
+def _described(specs: Sequence[str], scale: str | None) -> tuple[list[Run], list[Chore], list[Failure]]:
+    """The runs and references of all specs, and the specs that describe none."""
+    runs, references, failures = list[Run](), list[Chore](), list[Failure]()
+    for spec in specs:
+        try:
+            runs += runs_of(spec, scale)
+            file = ExperimentFile(spec, scale)
+            if file.record().references:
+                is_done = bool(recorded_references(file.experiment()))
+                references.append(Chore(("references", spec, "--scale", file.scale), is_done))
+        except IcrlError as error:
+            failures.append(Failure(spec, str(error)))
+    return runs, references, failures
+
+
+def _train(runs: Sequence[Run], launcher: Launcher, jobs: int | None) -> list[Failure]:
+    """Trains and records the runs that are not recorded; what failed."""
     missing = [run for run in runs if not run.record()]
     account = Account(len(missing))
     account.say(f"{len(runs)} runs, {len(runs) - len(missing)} of them recorded already")
@@ -50,35 +91,19 @@ def reproduce(
             run_here(missing, account, Capacity(Machine.here(), jobs))
     finally:
         unrecorded = [run for run in missing if not run.record()]
-    failures += account.failures
-    known = {failure.what for failure in failures}
-    failures += [Failure(run.command, "left no result") for run in unrecorded if run.command not in known]
-    if not specs and scale != "smoke" and not all(record.exists() for record in BENCHMARK_RECORDS):
-        failures += _attempt("benchmark", "--seq-len", "sweep", "--throughput", "--scan")
-    failures += _attempt("report")
-    if failures:
-        raise MachineError("\n".join(["failed:", *map(str, failures)]))
+    known = {failure.what for failure in account.failures}
+    silent = [Failure(run.command, "left no result") for run in unrecorded if run.command not in known]
+    return [*account.failures, *silent]
 
 
-def _runs(specs: Sequence[str], scale: str | None) -> tuple[list[Run], list[Failure]]:
-    """The runs of all specs, and the specs that describe none."""
-    runs, failures = list[Run](), list[Failure]()
-    for spec in specs:
-        try:
-            runs += runs_of(spec, scale)
-        except IcrlError as error:
-            failures.append(Failure(spec, str(error)))
-    return runs, failures
-
-
-def _attempt(*arguments: str) -> list[Failure]:
-    """Runs a verb to its end; the failure, if it is one.
+def _attempt(chore: Chore) -> list[Failure]:
+    """Does what is not done yet, to its end; the failure, if it is one.
 
     Raises:
         KeyboardInterrupt: it was interrupted.
     """
-    code = subprocess.run(icrl(*arguments)).returncode
+    code = 0 if chore.is_done else subprocess.run(icrl(*chore.arguments)).returncode
     if code == 130:
         raise KeyboardInterrupt
     why = reason(code)
-    return [Failure(f"icrl {' '.join(arguments)}", why)] if why else []
+    return [Failure(chore.command, why)] if why else []

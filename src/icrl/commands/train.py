@@ -28,7 +28,8 @@ from icrl.runs.memory import memory_now
 from icrl.runs.processes import Peers
 from icrl.runs.traced_programs import trace
 from icrl.runs.trackers import Tracker, WandbTracker
-from icrl.spec.experiment import ExperimentSpec, load_experiment, training_changes
+from icrl.spec.experiment import ExperimentSpec, training_changes
+from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import to_dict
 from icrl.types import PyTree
 

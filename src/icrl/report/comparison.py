@@ -60,6 +60,11 @@ class Comparison:
         return len({record.rung for record in self.records}) > 1
 
 
+def on_ladder(record: Record) -> bool:
+    """Whether it stands beside the records off the grid: as one of them, or at a point named after its projections."""
+    return record.point in ("", record.rung)
+
+
 def rung_order(rung: str) -> tuple[Any, ...]:
     """Sort key of a rung; "a/b" is a for observations and b for actions. Unknown rungs come last."""
     return tuple((place(LADDER, part), part) for part in rung.split("/"))
@@ -119,7 +124,7 @@ def load_comparisons(results: Path) -> list[Comparison]:
     references = _load_references(results)
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record.point:  # see `icrl.report.grid`
+        if not on_ladder(record):  # see `icrl.report.grid`
             continue
         groups.setdefault((record.experiment, record.scale), []).append(record)
     return [_compare(group, references) for _, group in sorted(groups.items())]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icrl.report.comparison import load_records, model_order, refuse_twins
+from icrl.report.comparison import load_records, model_order, on_ladder, refuse_twins
 from icrl.report.records import Record
 from icrl.report.statistics import Interval, bootstrap
 
@@ -50,13 +50,13 @@ class Grid:
 
 
 def load_grids(results: Path) -> list[Grid]:
-    """The grids of a results folder, sorted by experiment and scale; [] if no record has a point.
+    """The grids of a results folder, sorted by experiment and scale; [] if no record has a point but those of a ladder.
 
     Raises UserError if a record is malformed, or two are of one model at one point.
     """
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in load_records(results):
-        if record.point:
+        if not on_ladder(record):
             groups.setdefault((record.experiment, record.scale), []).append(record)
     return [Grid(*key, _in_order(records)) for key, records in sorted(groups.items())]
 

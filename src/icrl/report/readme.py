@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from icrl.report.benchmark_tables import BENCHMARKS, skipped
-from icrl.report.comparison import MEMORYLESS, NEAR_SPECIALIST, Comparison, label
+from icrl.report.comparison import MEMORYLESS, NEAR_SPECIALIST, Comparison, label, on_ladder
 from icrl.report.grid import Grid, last_return, seconds_per_seed
 from icrl.report.paper import PAPER, ours_beside
 from icrl.report.records import Record
@@ -35,9 +35,8 @@ above {NEAR_SPECIALIST} in its last trial asks for no adaptation: it counts in n
 
 
 HOW = (
-    "A command made its row at the commit beside it. Where the spec has changed since, `environment.projection.kind` "
-    "is in the column of projections, and the rest in the record's `.spec.yaml`, if it has one. Seconds are of "
-    "machines of different speed, some of them busy.\n"
+    "A command made its row at the commit beside it; `icrl reproduce` makes it now. Where the spec has changed since, "
+    "the record's `.spec.yaml` says what it was. Seconds are of machines of different speed, some of them busy.\n"
 )
 """Above what the records were made by."""
 
@@ -269,7 +268,7 @@ def _provenance_table(records: Sequence[Record]) -> str:
 
 def _provenance_row(record: Record) -> list[str]:
     return [
-        f"{label(record.model)} at {record.point}" if record.point else label(record.model),
+        label(record.model) if on_ladder(record) else f"{label(record.model)} at {record.point}",
         record.rung or DASH,
         str(len(record.seeds)),
         f"{record.env_steps:,}",

@@ -1,27 +1,21 @@
-"""An experiment: its parts, its checks across parts, and how a YAML file becomes one.
-
-Besides the fields of `ExperimentSpec`, a file holds `models`, the named variants it compares, `scales`, named sets of
-changes, and perhaps a `grid`, the named points at which each model is trained in a run of its own: sets of changes too.
-Later beats earlier: the file, the scale's changes, the point's, `key.path=value` overrides, options.
-"""
+"""An experiment: its parts, and the checks across them."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from icrl.envs.multi import Environments
 from icrl.envs.suites import TaskSetSpec
-from icrl.errors import Problem, SpecError, did_you_mean, is_file_name, show
+from icrl.errors import Problem, SpecError, is_file_name, show
 from icrl.fields import MAX_SEED, Bound, Determines, PositiveFloat, PositiveInt, Seed, Spec, at_least
 from icrl.learners import LearnerSpec
 from icrl.learners.learner import Learner
 from icrl.learners.ppo import PPOSpec
 from icrl.models import MLPSpec, ModelSpec
 from icrl.policy import Policy, PolicySpec
-from icrl.spec.parse import apply_overrides, difference, merge, parse, read_yaml, to_dict
-from icrl.spec.shipped import find_spec_file
+from icrl.spec.parse import difference, parse, to_dict
 from icrl.timing.spec import BenchmarkSpec
 
 MAX_COUNT = 2**31 - 1
@@ -211,90 +205,3 @@ def training_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str
         return [change for change in changes if not change.startswith("total_env_steps:")]
     why = "the learning rate is annealed to zero over the old budget" if longer else "a run can only be extended"
     return [f"{change} ({why})" if change.startswith("total_env_steps:") else change for change in changes]
-
-
-def load_experiment(
-    name_or_path: str,
-    *,
-    model: str | None = None,
-    scale: str | None = None,
-    point: str | None = None,
-    overrides: Sequence[str] = (),
-    **options: Any,
-) -> ExperimentSpec:
-    """The experiment that a file describes, for one of its models and scales, and one of its points if it has a grid.
-
-    Args:
-        name_or_path: a YAML file, or the name of a shipped one.
-        model: one of the file's `models`; by default its `default_model`.
-        scale: one of the file's `scales`; by default its `default_scale`.
-        point: one of the points of the file's, or the scale's, `grid`; by default the file as it is.
-        overrides: ``key.path=value`` assignments.
-        options: further fields to set, unless None.
-
-    Raises:
-        SpecError: every mistake found, at once.
-    """
-    path = find_spec_file(name_or_path)
-    data = read_yaml(path)
-    scales = _take_named(data, "scales")
-    scale_name, changes = _choose("scale", scales, scale or data.pop("default_scale", None))
-    data.pop("default_scale", None)
-    data = merge(data, changes)
-    grid = _take_named(data, "grid") if point is not None or "grid" in data else {}
-    point_name, changes = ("", {}) if point is None else _choose("point", grid, point)
-    data = merge(data, changes)
-    models = _take_named(data, "models")
-    model_name, model_data = _choose("model", models, model or data.pop("default_model", None))
-    data.pop("default_model", None)
-    names = {"model_name": model_name, "scale": scale_name, "point": point_name}
-    _refuse_reserved(data, ("model", *names))
-    data = apply_overrides({"name": path.stem, "model": model_data} | data, overrides)
-    _refuse_reserved(data, names)
-    given = {key: value for key, value in options.items() if value is not None}
-    return parse(ExperimentSpec, data | given | names)
-
-
-def _refuse_reserved(data: Mapping[str, Any], reserved: Iterable[str]) -> None:
-    """Raises SpecError where a file or an override sets what only choosing a model, scale and point may set."""
-    problems = [
-        Problem(
-            key, show(data[key]), "no value", "choose from models:, scales: and grid: with --model, --scale and --point"
-        )
-        for key in reserved
-        if key in data
-    ]
-    if problems:
-        raise SpecError(problems)
-
-
-def model_names(name_or_path: str) -> tuple[str, ...]:
-    """The variants that a file compares."""
-    return tuple(_take_named(read_yaml(find_spec_file(name_or_path)), "models"))
-
-
-def point_names(name_or_path: str, scale: str | None = None) -> tuple[str, ...]:
-    """The points of a file's grid at one of its scales; none without a grid."""
-    data = read_yaml(find_spec_file(name_or_path))
-    scales = _take_named(data, "scales")
-    _, changes = _choose("scale", scales, scale or data.get("default_scale"))
-    data = merge(data, changes)
-    return tuple(_take_named(data, "grid")) if "grid" in data else ()
-
-
-def _take_named(data: dict[str, Any], section: str) -> Mapping[str, Any]:
-    found = data.pop(section, None)
-    if not isinstance(found, Mapping) or not found:
-        got = "nothing" if found is None else show(found)
-        raise SpecError([Problem(section, got, "a mapping from names to settings, with at least one")])
-    for name, settings in found.items():
-        if not isinstance(settings, Mapping | None):
-            raise SpecError([Problem(f"{section}.{name}", show(settings), "a mapping")])
-    return {str(name): settings or {} for name, settings in found.items()}
-
-
-def _choose(what: str, named: Mapping[str, Any], wanted: Any) -> tuple[str, Any]:
-    wanted = next(iter(named)) if wanted is None else wanted
-    if not isinstance(wanted, str) or wanted not in named:
-        raise SpecError([Problem(what, show(wanted), f"one of {', '.join(named)}", did_you_mean(wanted, named))])
-    return wanted, named[wanted]

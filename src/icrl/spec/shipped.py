@@ -14,7 +14,7 @@ SHIPPED = PACKAGE if (PACKAGE / "experiments").is_dir() else PACKAGE.parents[1]
 
 def shipped_specs() -> dict[str, Path]:
     """Every shipped spec's file by its name, in alphabetical order."""
-    return {path.stem: path for path in sorted((SHIPPED / "experiments").glob("*.yaml"))}
+    return {path.stem: path for path in sorted((SHIPPED / "experiments").glob("[!.]*.yaml"))}
 
 
 def shipped_references(experiment: str) -> Path:
@@ -24,7 +24,8 @@ def shipped_references(experiment: str) -> Path:
 
 def shipped_agents() -> dict[str, Path]:
     """The run directory of every shipped agent by its name, in alphabetical order."""
-    return {path.parent.name: path.parent for path in sorted((SHIPPED / "results" / "pretrained").glob("*/spec.yaml"))}
+    agents = (SHIPPED / "results" / "pretrained").glob("[!.]*/spec.yaml")
+    return {path.parent.name: path.parent for path in sorted(agents)}
 
 
 def existing_path(text: str) -> Path | None:

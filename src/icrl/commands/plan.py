@@ -1,0 +1,139 @@
+"""`icrl reproduce --dry-run`: what there is to do, what for, and how long it takes by the records."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from math import isnan, log, nan
+from typing import Any, NamedTuple
+
+from icrl.commands.evaluate import RESULTS, made_with
+from icrl.launch.runs import Run
+from icrl.report.comparison import load_records
+from icrl.report.records import Record
+
+SAME_MACHINE = ("platform", "processor", "cores")
+"""What a record says of its machine by which its times hold for another."""
+
+FOOTNOTE = (
+    "Times are by the records, one run after another, compiling aside. * measured on another machine. "
+    "** scaled by env steps from another point of the grid. unknown: no record of this model here."
+)
+
+
+class Chore(NamedTuple):
+    """A command that trains no agents, and whether its result is there already."""
+
+    arguments: tuple[str, ...]
+    is_done: bool = False
+
+    @property
+    def command(self) -> str:
+        """As it is typed."""
+        return " ".join(("icrl", *self.arguments))
+
+
+class Item(NamedTuple):
+    """A line of the plan; seconds are NaN where nobody knows."""
+
+    command: str
+    state: str
+    """Whether it is recorded, or why it does not count as that."""
+    seconds: float
+    """From start to end."""
+    left: float
+    """What of them is to be done yet."""
+    mark: str = ""
+    """How the seconds are known."""
+
+
+def show_plan(runs: Iterable[Run], chores: Iterable[Chore]) -> None:
+    """Prints every run by what it is for, and every chore, with state and expected time; and the totals."""
+    records, machine = load_records(RESULTS), made_with()["machine"]
+    every = list[Item]()
+    for experiment, of_experiment in groupby(runs, lambda run: f"{run.experiment.name}, {run.experiment.scale} scale"):
+        items = list[Item]()
+        for purpose, same in groupby(of_experiment, lambda run: run.purpose):
+            print(": ".join(filter(None, (experiment, purpose))))
+            items += _show([_run_item(run, records, machine) for run in same])
+        print(f"  {_total(items)}\n")
+        every += items
+    every += _show([_chore_item(chore) for chore in chores])
+    print(f"all experiments: {_total(every)}\n{FOOTNOTE}")
+
+
+def expected_seconds(run: Run, records: Iterable[Record], machine: Mapping[str, Any]) -> tuple[float, float, str]:
+    """Seconds of a run's training and evaluation by the nearest record of its model, and how they are known.
+
+    The nearest is of the same point of the grid, then of this machine, then of as many env steps.
+    """
+    spec = run.experiment
+
+    def distance(record: Record) -> tuple[bool, bool, float]:
+        return (
+            record.point != spec.point,
+            _is_elsewhere(record, machine),
+            abs(log(record.env_steps / spec.all_env_steps)),
+        )
+
+    def is_alike(record: Record) -> bool:
+        same = (record.experiment, record.scale, record.model) == (spec.name, spec.scale, spec.model_name)
+        return same and bool(record.train_env_steps_per_second)
+
+    nearest = min(filter(is_alike, records), key=distance, default=None)
+    if nearest is None or not nearest.train_env_steps_per_second:
+        return nan, nan, ""
+    training = spec.num_seeds * spec.all_env_steps / nearest.train_env_steps_per_second
+    evaluation = nearest.seconds * spec.num_seeds / len(nearest.seeds)
+    at_another_point, elsewhere, _ = distance(nearest)
+    return training, evaluation, "**" if at_another_point else "*" if elsewhere else ""
+
+
+def _is_elsewhere(record: Record, machine: Mapping[str, Any]) -> bool:
+    return any(record.machine.get(name) != machine.get(name) for name in SAME_MACHINE)
+
+
+def _run_item(run: Run, records: Sequence[Record], machine: Mapping[str, Any]) -> Item:
+    training, evaluation, mark = expected_seconds(run, records, machine)
+    state = run.why_unrecorded()
+    if not state:
+        return Item(run.command, "recorded", training + evaluation, 0.0, mark)
+    if run.finished():
+        return Item(run.command, "finished", training + evaluation, 0.0, mark)
+    progress = run.progress()
+    if progress:
+        state += f", {progress:.0%} trained"
+    return Item(run.command, state, training + evaluation, (1 - progress) * training + evaluation, mark)
+
+
+def _chore_item(chore: Chore) -> Item:
+    return Item(chore.command, "recorded" if chore.is_done else "missing", nan, 0.0 if chore.is_done else nan)
+
+
+def _show(items: Sequence[Item]) -> Sequence[Item]:
+    """Prints a line each, and gives them back."""
+    command = max((len(item.command) for item in items), default=0)
+    state = max((len(item.state) for item in items), default=0)
+    for item in items:
+        print(f"  {item.command:<{command}}  {item.state:<{state}}  {_duration(item.seconds)}{item.mark}")
+    return items
+
+
+def _total(items: Sequence[Item]) -> str:
+    """What they take together, and what of that is to be done yet."""
+    whole, left = [item.seconds for item in items], [item.left for item in items]
+    return f"{len(items)} run{'s' * (len(items) != 1)}, {_sum(whole)}; to do: {_sum(left)}"
+
+
+def _sum(seconds: Sequence[float]) -> str:
+    known = [one for one in seconds if not isnan(one)]
+    words = [_duration(sum(known))] if known else []
+    if len(known) < len(seconds):
+        words.append(f"{len(seconds) - len(known)} unknown")
+    return " and ".join(words)
+
+
+def _duration(seconds: float) -> str:
+    if isnan(seconds):
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
