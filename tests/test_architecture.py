@@ -18,14 +18,15 @@ LAYERS = (
     ("__version__",),
     ("errors",),
     ("fields",),
-    ("types",),
+    ("types", "compiling"),
     ("models", "envs", "distributions"),
     ("policy",),
     ("rollout",),
     ("learners", "adaptation", "timing"),
     ("spec",),
     ("runs",),
-    ("launch", "report"),
+    ("records",),
+    ("launch", "report", "evaluation"),
     ("commands", "exit_codes"),
     ("cli",),
     ("__main__",),
@@ -34,12 +35,13 @@ LAYERS = (
 
 LAYER = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 
-ONLY = {"report": ("icrl.errors", "icrl.runs.directory")}
+ONLY = {"report": ("icrl.errors", "icrl.records", "icrl.runs.provenance")}
 """Parts that may import just these modules besides their own."""
 
 LIGHT = (
     "cli.py",
     "errors.py",
+    "records.py",
     "exit_codes.py",
     "spec/parse.py",
     "spec/shipped.py",

@@ -8,7 +8,7 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from icrl.errors import Problem, SpecError, join_path, show
+from icrl.errors import Problem, SpecError, is_file_name, join_path, show
 
 Purpose = Literal["training", "evaluation"]
 
@@ -56,6 +56,11 @@ PositiveFloat = Annotated[float, above(0)]
 NonNegativeFloat = Annotated[float, at_least(0)]
 Fraction = Annotated[float, between(0, 1)]
 Seed = Annotated[int, between(0, MAX_SEED)]
+
+PLAIN_NAME = "a plain name, since folders and figures are named after it"
+Name = Annotated[str, Bound(PLAIN_NAME, is_file_name)]
+Label = Annotated[str, Bound(PLAIN_NAME, lambda text: not text or is_file_name(text))]
+"""A name, or nothing."""
 
 
 class Spec:

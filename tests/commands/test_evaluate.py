@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import pytest
 import yaml
 
 from icrl.commands import evaluate
-from icrl.commands.evaluate import find_run, recorded_references, rung_name
 from icrl.errors import UserError
+from icrl.records import Record, Reference, load_record, recorded_references
+from icrl.runs.find import find_run
 from icrl.spec.experiment_file import load_experiment
+from icrl.spec.parse import to_dict
 from tests.commands.conftest import Finished
-from tests.commands.runs import ENV_STEPS_PER_UPDATE, TINY, documented_keys, icrl, metrics, updates_saved
-
-REFERENCES = "references.<task>"
+from tests.commands.runs import ENV_STEPS_PER_UPDATE, TINY, icrl, metrics, updates_saved
 
 
 def evaluated(target: Path, out: Path, *arguments: object) -> dict[str, Any]:
@@ -32,10 +33,11 @@ def record(finished: Finished) -> dict[str, Any]:
     return json.loads((finished.path / "evaluation.json").read_text())
 
 
-def test_a_record_has_the_documented_keys(record: dict[str, Any]):
-    tasks = record.pop("tasks")
-    keys = record.keys() | {f"tasks.<task>.{key}" for task in tasks.values() for key in task}
-    assert keys == documented_keys("evaluation.json") - {REFERENCES, "point"}
+def test_a_record_has_the_fields_of_its_schema(record: dict[str, Any], finished: Finished):
+    outside = {"source", "apart"}
+    assert record.keys() == {field.name for field in fields(Record)} - outside
+    read = to_dict(load_record(finished.path / "evaluation.json"))
+    assert {name: value for name, value in read.items() if name not in outside} == record
 
 
 def test_a_record_says_what_was_evaluated(record: dict[str, Any], finished: Finished):
@@ -104,7 +106,7 @@ def test_more_trials_than_trained_on_of_some_tasks(finished: Finished, tmp_path:
 
 def test_the_rung_names_what_is_projected():
     def rung(*overrides: str) -> str:
-        return rung_name(load_experiment(str(TINY), overrides=overrides))
+        return load_experiment(str(TINY), overrides=overrides).environment.rung
 
     assert rung() == "sign"
     assert rung("environment.projection.project_action=false") == "sign/identity"
@@ -208,15 +210,16 @@ def test_an_override_is_checked_like_the_spec(finished: Finished):
 
 def test_references_count_only_for_trials_of_their_length():
     path = Path("results/references/tiny.json")
-    assert recorded_references(load_experiment(str(TINY))) == {}
+    assert recorded_references("tiny", trial_steps=4, action_repeat=1) == {}
     path.parent.mkdir(parents=True)
     lines = {"cartpole_centre": {"random": 1.0, "do_nothing": 1.0, "specialist": 2.0}}
     known = {"schema": 1, "experiment": "tiny", "command": "icrl", "trial_steps": 4, "references": lines}
     for content in (known, {**known, "action_repeat": 1}):  # older files do not say how long an action is held
         path.write_text(json.dumps(content))
-        assert recorded_references(load_experiment(str(TINY))) == lines
-        assert recorded_references(load_experiment(str(TINY), overrides=["environment.trial_steps=5"])) == {}
-    assert recorded_references(load_experiment(str(TINY), overrides=["environment.action_repeat=2"])) == {}
+        found = recorded_references("tiny", trial_steps=4, action_repeat=1)
+        assert found == {"cartpole_centre": Reference(1.0, 1.0, 2.0)}
+        assert recorded_references("tiny", trial_steps=5, action_repeat=1) == {}
+    assert recorded_references("tiny", trial_steps=4, action_repeat=2) == {}
 
 
 @pytest.mark.parametrize("file", ["references/tiny.json", "records/tiny/cpu/mlp.json"])
@@ -228,7 +231,7 @@ def test_a_damaged_file_to_compare_with_costs_the_comparison_alone(
     path.parent.mkdir(parents=True)
     path.write_text("{}")
     assert evaluated(finished.path, tmp_path / "out")
-    assert f"{path}: schema: got null; expected 1" in caplog.text
+    assert f"{path}: experiment: got nothing; expected a string" in caplog.text
 
 
 # ---- What a record shows besides

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from icrl.commands.evaluate import EVALUATION
+from icrl.runs.directory import EVALUATION
 from icrl.runs.processes import LOST
 from tests.commands.conftest import Finished
 from tests.commands.runs import (

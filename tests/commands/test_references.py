@@ -11,7 +11,7 @@ from icrl.learners.ppo import PPOSpec
 from icrl.models import MLPSpec
 from icrl.spec.experiment_file import load_experiment
 from tests.commands.conftest import Finished
-from tests.commands.runs import TINY, documented_keys, icrl
+from tests.commands.runs import TINY, icrl
 
 PATH = Path("results/references/tiny.json")
 
@@ -22,8 +22,6 @@ def test_specialists_learn_what_chance_and_rest_do_not_earn_and_scores_are_made_
     record = json.loads(PATH.read_text())
     lines = record.pop("references")
     assert list(lines) == ["cartpole_centre", "cartpole_side"]
-    documented = documented_keys(r"results/references/\<experiment\>.json")
-    assert record.keys() | {f"references.<task>.{name}" for line in lines.values() for name in line} == documented
     assert (record["experiment"], record["trial_steps"], record["env_steps"]) == ("tiny", 4, 16_000)
     for line in lines.values():
         # to push all the way earns 3.4 on average, rest and chance half of each step's reward

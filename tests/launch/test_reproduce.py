@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from icrl.commands import reproduce as command
-from icrl.commands.evaluate import made_with
 from icrl.commands.reproduce import reproduce
 from icrl.errors import MachineError, UserError
 from icrl.launch import process
 from icrl.launch.runs import Run, runs_of
+from icrl.runs.provenance import made_with
 from icrl.spec.parse import to_dict
 from tests.commands.runs import ROOT, STAND_IN, TINY
 from tests.launch.conftest import Grid
@@ -69,7 +69,7 @@ def test_a_dry_run_says_of_every_run_what_it_is_for_whether_it_is_recorded_and_h
     """By the records: of the same point, else of another by env steps; on this machine, else on another."""
     record = {"num_seeds": {"s5": 2, "gru": 1}, "off_grid": True, "purpose": "figure 7", "references": True}
     grid.write("a.yaml", ["s5", "gru"], record=record, grid={"long": {"total_env_steps": 1024}})
-    machine = made_with()["machine"]
+    machine = to_dict(made_with()["machine"])
 
     def leave(run: Run, speed: float, **fields: Any) -> None:
         spec = run.experiment

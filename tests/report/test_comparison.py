@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from icrl.errors import UserError
+from icrl.records import Record
 from icrl.report.comparison import (
     LADDER,
     Comparison,
@@ -17,7 +18,7 @@ from icrl.report.comparison import (
     rung_order,
 )
 from icrl.report.grid import load_grids
-from icrl.report.records import parse_record
+from icrl.spec.parse import parse
 
 Data = dict[str, Any]
 
@@ -90,12 +91,12 @@ def test_the_memoryless_record_is_of_the_same_rung_on_the_same_tasks(results: Pa
     records = load_records(results)
     part = make_data("s5")
     del part["tasks"]["reacher"]
-    found = memoryless_of(parse_record(part), records)
+    found = memoryless_of(parse(Record, part), records)
     assert found is not None
     assert (found.model, list(found.tasks)) == ("mlp", ["pendulum"])
-    assert memoryless_of(parse_record(make_data("s5", "gaussian")), records) is None
-    assert memoryless_of(parse_record(make_data("s5") | {"experiment": "other"}), records) is None
-    assert memoryless_of(parse_record(make_data("mlp")), records) is None
+    assert memoryless_of(parse(Record, make_data("s5", "gaussian")), records) is None
+    assert memoryless_of(parse(Record, make_data("s5") | {"experiment": "other"}), records) is None
+    assert memoryless_of(parse(Record, make_data("mlp")), records) is None
 
 
 def with_easy_task(data: Data, last: float) -> Data:
@@ -121,14 +122,14 @@ def test_a_task_near_whose_specialist_the_memoryless_agent_comes_counts_in_no_me
 
 
 def test_one_evaluation_sets_the_same_tasks_apart(make_data: Callable[..., Data]):
-    record, memoryless = (parse_record(with_easy_task(make_data(model, shift=-0.5), 0.9)) for model in ("s5", "mlp"))
+    record, memoryless = (parse(Record, with_easy_task(make_data(model, shift=-0.5), 0.9)) for model in ("s5", "mlp"))
     for comparison in (Comparison.of(record, memoryless), Comparison.of(memoryless)):
         assert [record.apart for record in comparison.headline] == [{"easy"}] * len(comparison.headline)
     assert not Comparison.of(record).headline[0].apart
 
 
 def test_where_no_other_task_is_left_all_count(make_data: Callable[..., Data]):
-    comparison = Comparison.of(parse_record(make_data("s5")), parse_record(make_data("mlp")))
+    comparison = Comparison.of(parse(Record, make_data("s5")), parse(Record, make_data("mlp")))
     assert comparison.headline[0].apart == {"pendulum", "reacher"}
     assert list(comparison.headline[0].counted("held_out")) == ["reacher"]
 

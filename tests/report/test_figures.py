@@ -11,11 +11,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from icrl.records import Record
 from icrl.report import figures
 from icrl.report.comparison import Comparison, load_comparisons
 from icrl.report.illustrations import ILLUSTRATIONS, illustrate
-from icrl.report.records import Record, parse_record
 from icrl.report.style import MODEL_STYLES, model_styles, save
+from icrl.spec.parse import parse
 
 Data = dict[str, Any]
 
@@ -50,16 +51,16 @@ def test_adaptation_curves_are_mean_scores_by_trial(comparison: Comparison):
 
 def test_only_trials_beyond_those_of_training_are_shaded(make_data: Callable[..., Data]):
     beyond = "beyond the trials of training"
-    known = figures.adaptation_curves([parse_record(make_data())])
+    known = figures.adaptation_curves([parse(Record, make_data())])
     assert beyond not in legend(known)
-    more = figures.adaptation_curves([parse_record(make_data() | {"trials_per_episode": 1})])
+    more = figures.adaptation_curves([parse(Record, make_data() | {"trials_per_episode": 1})])
     assert beyond in legend(more)
     [shade] = [patch for patch in more.axes[0].patches if patch.get_label() == beyond]
     assert shade.get_window_extent().transformed(more.axes[0].transData.inverted()).x0 == pytest.approx(1.5)
 
 
 def test_without_references_the_axis_says_return(make_data: Callable[..., Data]):
-    figure = figures.adaptation_curves([parse_record(make_data(references=False))])
+    figure = figures.adaptation_curves([parse(Record, make_data(references=False))])
     assert figure.axes[0].get_ylabel() == "return per trial"
     np.testing.assert_allclose(line(figure.axes[0], "S5")[1], [15.0, 25.0])
 
@@ -81,7 +82,7 @@ def test_rewards_of_long_trials_are_averaged_within_a_trial(make_data: Callable[
     data = make_data() | {"trial_steps": 32}
     for task in data["tasks"].values():
         task["reward_by_step"] = [[*range(32), *range(100, 132)]] * 2
-    figure = figures.reward_by_step([parse_record(data)])
+    figure = figures.reward_by_step([parse(Record, data)])
     steps, rewards = line(figure.axes[0], "S5")
     assert len(steps) == 2 * 9
     np.testing.assert_allclose(rewards[:9], [*np.arange(1.5, 32, 4), np.nan])
@@ -152,7 +153,7 @@ def test_a_narrow_figure_holds_its_whole_legend(make_data: Callable[..., Data]):
     data = make_data() | {"trials_per_episode": 1}
     del data["tasks"]["reacher"]
     models = ("s5", "s5_no_reset", "gru", "lstm", "mlp")
-    figure = figures.adaptation_curves([parse_record(data | {"model": model}) for model in models])
+    figure = figures.adaptation_curves([parse(Record, data | {"model": model}) for model in models])
     FigureCanvasAgg(figure).draw()
     [found] = figure.legends
     assert len(figure.axes) == 1 and len(found.get_texts()) > len(models)
@@ -171,7 +172,7 @@ def test_each_split_starts_a_row_of_panels(make_data: Callable[..., Data]):
     pendulum = data["tasks"]["pendulum"]
     data["tasks"] |= {f"pendulum_{i}": pendulum for i in range(3)}
     del data["references"]
-    figure = figures.bars_per_task([parse_record(data)])
+    figure = figures.bars_per_task([parse(Record, data)])
     headings = [axes.get_title(loc="left") for axes in figure.axes]
     assert headings == ["Training tasks, unseen projections", "", "", "", "Held-out tasks"]
     rows = [cell.rowspan.start for axes in figure.axes if (cell := axes.get_subplotspec())]
@@ -185,15 +186,18 @@ def large_record(model: str, rng: np.random.Generator) -> Record:
             "split": "train" if i < 6 else "held_out",
             "returns": rng.normal(30.0, 9.0, (3, 64, 4)).tolist(),
             "reward_by_step": rng.normal(0.5, 0.05, (3, 256)).tolist(),
+            "random": 10.0,
+            "do_nothing": 0.0,
         }
         for i in range(11)
     }
     names = ["experiment", "scale", "command", "rung"]
     counts = {"env_steps": 1, "trials_per_episode": 4, "trial_steps": 64, "trials": 4, "num_episodes": 64}
-    return parse_record(
+    return parse(
+        Record,
         dict.fromkeys(names, "probe")
         | counts
-        | {"schema": 1, "model": model, "tasks": tasks, "seeds": [0, 1, 2], "num_parameters": 1, "seconds": 1}
+        | {"schema": 1, "model": model, "tasks": tasks, "seeds": [0, 1, 2], "num_parameters": 1, "seconds": 1},
     )
 
 

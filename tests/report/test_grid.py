@@ -10,10 +10,11 @@ import pytest
 
 from icrl.commands.report import report
 from icrl.errors import UserError
+from icrl.records import Record
 from icrl.report import figures
 from icrl.report.comparison import load_comparisons, memoryless_of
 from icrl.report.grid import Grid, load_grids
-from icrl.report.records import parse_record
+from icrl.spec.parse import parse
 
 Data = dict[str, Any]
 
@@ -123,7 +124,7 @@ def test_points_may_be_names_which_stand_side_by_side(tmp_path: Path, make_data:
 
 
 def test_the_memoryless_agent_of_another_point_is_no_measure(make_data: Callable[..., Data]):
-    here = parse_record(make_data() | {"point": "4"})
-    there, beside = (parse_record(make_data("mlp") | {"point": point}) for point in ("16", "4"))
+    here = parse(Record, make_data() | {"point": "4"})
+    there, beside = (parse(Record, make_data("mlp") | {"point": point}) for point in ("16", "4"))
     assert memoryless_of(here, [there]) is None
     assert memoryless_of(here, [there, beside]) is not None

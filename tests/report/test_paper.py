@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from icrl.commands.report import report
+from icrl.records import Record
 from icrl.report.comparison import MODEL_LABELS
 from icrl.report.paper import PAPER, ours_beside
-from icrl.report.records import parse_record
 from icrl.spec.experiment_file import load_experiment
+from icrl.spec.parse import parse
 
 Data = dict[str, Any]
 
@@ -44,19 +45,19 @@ def test_popgym_is_compared_by_mmer(popgym_record: Path):
 
 
 def test_cartpole_is_compared_trial_by_trial_as_far_as_ours_went(make_data: Callable[..., Data]):
-    record = parse_record(renamed(make_data(), "stateless_cartpole"))
+    record = parse(Record, renamed(make_data(), "stateless_cartpole"))
     [(what, _, interval)] = ours_beside(PAPER["meta_cartpole"], [record])
     assert (what, interval.estimate) == ("trial 1", 15.0)
 
 
 def test_control_returns_are_scaled_to_1000_steps(make_data: Callable[..., Data]):
-    record = parse_record(renamed(make_data(references=False), "finger_spin"))
+    record = parse(Record, renamed(make_data(references=False), "finger_spin"))
     [(what, _, interval)] = ours_beside(PAPER["meta_dm_control"], [record])
     assert (what, interval.estimate) == ("finger_spin", 25.0 * 1000 / 4)
 
 
 def test_memory_length_is_compared_at_its_point(make_data: Callable[..., Data]):
-    record = parse_record(make_data())
+    record = parse(Record, make_data())
     values = [ours_beside(PAPER["memory_length"], [replace(record, point=point)]) for point in ("64", "7", "")]
     assert [[(what, i.estimate) for what, _, i in found] for found in values] == [[("64", 25.0)], [], []]
 

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from icrl.errors import UserError
+from icrl.records import Record, Reference, load_record, load_references, save_record
 from icrl.report.comparison import load_records
-from icrl.report.records import Reference, load_record, load_references, parse_record
+from icrl.runs.provenance import Machine
+from icrl.spec.parse import parse, to_dict
 
 Data = dict[str, Any]
+
+RECORDS = Path(__file__).parents[2] / "results" / "records"
 
 
 def replaced(data: Data, path: str, value: Any) -> Data:
@@ -48,7 +52,7 @@ def test_score_0_is_the_better_of_random_and_do_nothing_and_score_1_the_speciali
 
 
 def test_scores_are_returns_on_the_scale_of_the_references(make_data: Callable[..., Data]):
-    record = parse_record(make_data())
+    record = parse(Record, make_data())
     [train], [held_out] = record.scores("train"), record.scores("held_out")
     assert record.is_normalised
     assert train[0].tolist() == [[0.2, 0.7], [0.3, 0.8]]
@@ -58,32 +62,32 @@ def test_scores_are_returns_on_the_scale_of_the_references(make_data: Callable[.
 def test_without_references_scores_are_returns_and_floors_what_the_evaluation_measured(
     make_data: Callable[..., Data],
 ):
-    record = parse_record(make_data(references=False))
+    record = parse(Record, make_data(references=False))
     assert not record.is_normalised
     assert record.scores("train")[0] is record.tasks["pendulum"].returns
-    assert record.tasks["pendulum"].reference == Reference(random=9.0, do_nothing=5.0)
-    assert record.tasks["pendulum"].scores is None
+    assert record.reference("pendulum") == Reference(random=9.0, do_nothing=5.0)
+    assert record.score("pendulum") is None
 
 
 def test_one_task_without_a_reference_leaves_no_task_normalised(make_data: Callable[..., Data]):
-    record = parse_record(replaced(make_data(), "references/reacher", ...))
+    record = parse(Record, replaced(make_data(), "references/reacher", ...))
     assert not record.is_normalised
     assert record.scores("train")[0] is record.tasks["pendulum"].returns
 
 
 def test_the_last_trial_is_the_last_that_training_knew(make_data: Callable[..., Data]):
     data = make_data()
-    assert parse_record(data).last_trial == 1
-    assert parse_record(data | {"trials_per_episode": 1}).last_trial == 0
-    assert parse_record(data | {"trials_per_episode": 8}).last_trial == 1
+    assert parse(Record, data).last_trial == 1
+    assert parse(Record, data | {"trials_per_episode": 1}).last_trial == 0
+    assert parse(Record, data | {"trials_per_episode": 8}).last_trial == 1
 
 
 def test_a_record_beside_another_takes_its_tasks_and_references(make_data: Callable[..., Data]):
-    whole = parse_record(make_data(references=False))
-    part = parse_record(replaced(make_data(), "tasks/reacher", ...))
+    whole = parse(Record, make_data(references=False))
+    part = parse(Record, replaced(make_data(), "tasks/reacher", ...))
     beside = whole.beside(part)
     assert list(beside.tasks) == ["pendulum"]
-    assert beside.tasks["pendulum"].reference == part.tasks["pendulum"].reference
+    assert beside.reference("pendulum") == part.reference("pendulum")
     assert beside.is_normalised
 
 
@@ -91,24 +95,23 @@ def test_what_an_unfinished_training_lacks_may_be_absent(make_data: Callable[...
     data = make_data()
     for name in ("train_seconds", "train_env_steps_per_second", "machine", "rung"):
         del data[name]
-    record = parse_record(data | {"git_commit": None})
-    assert (record.train_seconds, record.git_commit, record.machine, record.rung) == (None, None, {}, "")
+    record = parse(Record, data | {"git_commit": None})
+    assert (record.train_seconds, record.git_commit, record.machine, record.rung) == (None, None, Machine(), "")
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("schema", 2, "schema: got 2; expected 1; make the file again with this version of icrl"),
-        ("schema", ..., "schema: got null; expected 1; make the file again with this version of icrl"),
+        ("schema", 2, "schema: got 2; expected 1"),
         ("model", ..., "model: got nothing; expected a string"),
-        ("scale", 3, "scale: got 3; expected a string"),
-        ("trials", 0, "trials: got 0; expected a whole number, at least 1"),
-        ("trials", True, "trials: got true; expected a whole number, at least 1"),
-        ("num_episodes", 2.0, "num_episodes: got 2.0; expected a whole number, at least 1"),
+        ("scale", 3, "scale: got 3; expected a string; put it in quotes"),
+        ("trials", 0, "trials: got 0; expected at least 1"),
+        ("trials", True, "trials: got true; expected an integer"),
+        ("num_episodes", 2.5, "num_episodes: got 2.5; expected an integer"),
         ("seconds", float("nan"), "seconds: got nan; expected a finite number"),
-        ("seeds", [], "seeds: got 0; expected [seed], n finite numbers"),
-        ("tasks", {}, "tasks: got none; expected at least one task"),
-        ("tasks/pendulum", [], "tasks.pendulum: got []; expected an object"),
+        ("seeds", [], "seeds: got (); expected at least one"),
+        ("tasks", {}, "tasks: got {}; expected at least one"),
+        ("tasks/pendulum", [], "tasks.pendulum: got []; expected a mapping"),
         (
             "tasks/pendulum/split",
             "test",
@@ -117,19 +120,18 @@ def test_what_an_unfinished_training_lacks_may_be_absent(make_data: Callable[...
         (
             "tasks/pendulum/returns",
             [[[1.0, 2.0]]],
-            "tasks.pendulum.returns: got 1 x 1 x 2; expected [seed][episode][trial], 2 x 2 x 2 finite numbers",
+            "tasks.pendulum.returns: got 1 x 1 x 2; expected [seed][episode][trial], 2 x 2 x 2 numbers",
         ),
         (
             "tasks/pendulum/returns",
             [[[1.0, 2.0], [3.0]]],
-            "tasks.pendulum.returns: got uneven lists, or other things; "
-            "expected [seed][episode][trial], 2 x 2 x 2 finite numbers",
+            "tasks.pendulum.returns: got [[[1.0, 2.0], [3.0]]]; expected lists of finite numbers, all of one length",
         ),
         (
             "tasks/reacher/reward_by_step",
-            [[0.0] * 7 + [None]] * 2,
-            "tasks.reacher.reward_by_step: got null, NaN or infinity among them; "
-            "expected [seed][step], 2 x 8 finite numbers",
+            [[0.0] * 3 + [None]] * 2,
+            "tasks.reacher.reward_by_step: got [[0.0, 0.0, 0.0, null], [0.0, 0.0, 0.0, null]]; "
+            "expected lists of finite numbers, all of one length",
         ),
         (
             "references/reacher/specialist",
@@ -146,11 +148,36 @@ def test_what_an_unfinished_training_lacks_may_be_absent(make_data: Callable[...
     ],
 )
 def test_a_malformed_record_is_refused_by_file_and_field(
-    make_data: Callable[..., Data], path: str, value: Any, message: str
+    tmp_path: Path, make_data: Callable[..., Data], path: str, value: Any, message: str
 ):
+    file = tmp_path / "s5.json"
+    file.write_text(json.dumps(replaced(make_data(), path, value)))
     with pytest.raises(UserError) as error:
-        parse_record(replaced(make_data(), path, value), source="results/records/probe/cpu/s5.json")
-    assert str(error.value) == f"results/records/probe/cpu/s5.json: {message}"
+        load_record(file)
+    assert str(error.value) == f"{file}: {message}"
+
+
+def test_every_mistake_in_a_record_is_named_at_once(tmp_path: Path, make_data: Callable[..., Data]):
+    file = tmp_path / "s5.json"
+    data = replaced(replaced(make_data(), "tasks/pendulum/split", "test"), "references/reacher/specialist", -40)
+    file.write_text(json.dumps(data | {"trials": 0, "scale": "../cpu", "model": None}))
+    with pytest.raises(UserError) as error:
+        load_record(file)
+    wrong = [line.removeprefix(f"{file}: ").partition(":")[0] for line in str(error.value).splitlines()]
+    assert wrong == ["model", "tasks.pendulum.split", "references.reacher.specialist", "scale", "trials"]
+
+
+def test_a_record_is_read_back_as_it_was_saved(tmp_path: Path, make_data: Callable[..., Data]):
+    record = replace(parse(Record, make_data()), point="64", changes=("--trials 2",), apart=frozenset({"reacher"}))
+    saved = save_record(record, tmp_path / "s5.json")
+    again = load_record(tmp_path / "s5.json")
+    assert again.source == saved.source == str(tmp_path / "s5.json")
+    assert to_dict(again) == to_dict(replace(saved, apart=frozenset()))
+
+
+def test_every_record_of_the_repository_can_be_read():
+    for path in RECORDS.rglob("*.json"):
+        assert load_record(path).experiment == path.relative_to(RECORDS).parts[0]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +199,7 @@ def test_a_file_that_is_no_record_is_refused_by_name(tmp_path: Path, content: st
 
 def test_references_fit_records_of_their_conditions_as_far_as_both_are_known(results: Path):
     references = load_references(results / "references" / "probe.json")
-    assert references.tasks["pendulum"] == Reference(10.0, 4.0, 30.0)
+    assert references.references["pendulum"] == Reference(10.0, 4.0, 30.0)
     assert references.fit(references.trial_steps, action_repeat=2)
     assert not references.fit(2 * references.trial_steps, action_repeat=2)
     held = replace(references, action_repeat=2)
@@ -189,9 +216,10 @@ def test_references_are_those_of_the_experiment(results: Path):
 
 def test_a_step_in_context_is_in_one_trial_only_where_trials_last_to_their_limit(make_data: Callable[..., Data]):
     data = make_data()
-    assert parse_record(data).trials_keep_step
+    assert parse(Record, data).trials_keep_step
     for task in data["tasks"].values():
         task["reward_by_step"] = [[*rewards[:-1], 0.0] for rewards in task["reward_by_step"]]
-    ends_early = parse_record(data)
+    ends_early = parse(Record, data)
     assert not ends_early.trials_keep_step
-    assert replace(ends_early, trials=1).trials_keep_step
+    one_trial = {name: replace(task, returns=task.returns[:, :, :1]) for name, task in ends_early.tasks.items()}
+    assert replace(ends_early, trials=1, trial_steps=8, tasks=one_trial).trials_keep_step

@@ -114,7 +114,7 @@ def test_a_malformed_record_leaves_everything_unwritten(results: Path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"seeds": "0, 1"}))
     with pytest.raises(UserError) as error:
         report(results)
-    assert str(error.value) == f"{path}: seeds: got '0, 1'; expected [seed], n finite numbers"
+    assert str(error.value) == f"{path}: seeds: got '0, 1'; expected a list; write it in brackets: [a, b]"
     assert not (results / "README.md").exists()
     assert not (results / "figures").exists()
 

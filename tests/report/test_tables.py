@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from icrl.report.records import parse_record
+from icrl.records import Record
 from icrl.report.tables import evaluation_table, print_evaluation, return_digits
+from icrl.spec.parse import parse
 
 Data = dict[str, Any]
 
@@ -19,7 +20,7 @@ def rows(table: Table) -> dict[str, list[str]]:
 
 
 def test_a_row_holds_the_ends_of_an_episode_beside_all_references(make_data: Callable[..., Data]):
-    record, memoryless = parse_record(make_data()), parse_record(make_data("mlp", shift=-0.5))
+    record, memoryless = parse(Record, make_data()), parse(Record, make_data("mlp", shift=-0.5))
     cells = rows(evaluation_table(record, memoryless))["pendulum"]
     first, last, random, do_nothing, recorded, specialist, first_score, last_score = cells
     assert (first, random, do_nothing, recorded, specialist) == ("15.0", "10.0", "4.0", "15.0", "30.0")
@@ -32,7 +33,7 @@ def test_each_split_ends_with_its_mean_score(make_data: Callable[..., Data]):
     data = make_data()
     data["tasks"]["twin"] = data["tasks"]["reacher"] | {"split": "train"}
     data["references"]["twin"] = data["references"]["reacher"]
-    table = evaluation_table(parse_record(data), intervals=False)
+    table = evaluation_table(parse(Record, data), intervals=False)
     names = list(table.columns[0].cells)
     assert names == ["training tasks", "pendulum", "twin", "mean", "held out tasks", "reacher", "mean"]
     first, last = (list(table.columns[i].cells) for i in (7, 8))
@@ -44,7 +45,7 @@ def test_a_task_apart_is_marked_and_counts_in_no_mean(make_data: Callable[..., D
     data = make_data()
     data["tasks"]["easy"] = data["tasks"]["reacher"] | {"returns": [[[-40.0, 0.0]] * 2] * 2}
     data["references"]["easy"] = data["references"]["reacher"]
-    table = evaluation_table(replace(parse_record(data), apart=frozenset({"easy"})), intervals=False)
+    table = evaluation_table(replace(parse(Record, data), apart=frozenset({"easy"})), intervals=False)
     cells = rows(table)
     assert "easy" not in cells
     assert cells["easy*"][-2:] == ["0.00", "1.00"]
@@ -53,18 +54,18 @@ def test_a_task_apart_is_marked_and_counts_in_no_mean(make_data: Callable[..., D
 
 
 def test_where_every_task_of_a_split_is_apart_none_is_marked(make_data: Callable[..., Data]):
-    table = evaluation_table(replace(parse_record(make_data()), apart=frozenset({"pendulum", "reacher"})))
+    table = evaluation_table(replace(parse(Record, make_data()), apart=frozenset({"pendulum", "reacher"})))
     assert "*" not in "".join(rows(table)) + str(table.caption)
 
 
 def test_what_nobody_measured_is_a_dash(make_data: Callable[..., Data]):
-    table = evaluation_table(parse_record(make_data(references=False)), intervals=False)
+    table = evaluation_table(parse(Record, make_data(references=False)), intervals=False)
     assert rows(table)["pendulum"] == ["15.0", "25.0", "9.0", "5.0", "–", "–", "–", "–"]
     assert "needs every task's references" in str(table.caption)
 
 
 def test_the_caption_says_what_the_brackets_are_over(make_data: Callable[..., Data]):
-    lines = str(evaluation_table(parse_record(make_data())).caption).splitlines()
+    lines = str(evaluation_table(parse(Record, make_data())).caption).splitlines()
     assert lines == [
         "first, last: trials 1 and 2 of an episode; [95 % interval], 2 seeds, 2 episodes per task",
         "score: 0 = better of random and do nothing, 1 = specialist",
@@ -72,7 +73,7 @@ def test_the_caption_says_what_the_brackets_are_over(make_data: Callable[..., Da
 
 
 def test_without_a_terminal_no_line_is_broken(make_data: Callable[..., Data], capsys: pytest.CaptureFixture[str]):
-    print_evaluation(parse_record(make_data()))
+    print_evaluation(parse(Record, make_data()))
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("pendulum")]
     assert line.split()[:3] == ["pendulum", "15.0", "25.0"]
     assert line.count("[") == 2
@@ -84,7 +85,7 @@ def test_a_narrow_terminal_gets_the_table_without_intervals(
 ):
     console = Console(width=width, force_terminal=True, no_color=True, record=True)
     monkeypatch.setattr("icrl.report.tables.Console", lambda **_: console)
-    print_evaluation(parse_record(make_data()))
+    print_evaluation(parse(Record, make_data()))
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= width
     [row] = [line for line in lines if line.strip().startswith("pendulum")]

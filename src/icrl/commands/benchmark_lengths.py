@@ -14,9 +14,9 @@ from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, record_fol
 from icrl.errors import UserError
 from icrl.learners.learner import Learner, LearnerState
 from icrl.models import ModelSpec
+from icrl.records import read_object
 from icrl.report.benchmark import draw_sweep
 from icrl.report.benchmark_tables import length_tables, skipped
-from icrl.report.fields import read_object
 from icrl.report.style import save
 from icrl.spec.experiment import ExperimentSpec
 from icrl.timing.idle import idle_environments

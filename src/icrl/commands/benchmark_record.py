@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from icrl.commands.evaluate import made_with
 from icrl.errors import Problem, SpecError, did_you_mean, show
 from icrl.launch.machine import cores
 from icrl.runs.disk import require_folder, to_json, write_atomically
+from icrl.runs.provenance import made_with
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment, model_names
+from icrl.spec.parse import to_dict
 
 DEFAULT_SPEC = "benchmark"
 TABLE_WIDTH = 160
@@ -43,8 +44,9 @@ def record_folder(out: Path | None) -> Path:
 
 def write_record(folder: Path, name: str, content: Mapping[str, Any]) -> Path:
     """Writes what was measured, and with what, to ``<name>.json`` in a folder; gives its path."""
-    record: dict[str, Any] = {"schema": 2, **made_with()}
-    record["machine"]["cores_allowed"] = cores()
+    made = made_with()
+    machine = {**to_dict(made["machine"]), "cores_allowed": cores()}
+    record = {"schema": 2, **made, "machine": machine}
     path = folder / f"{name}.json"
     write_atomically(path, json.dumps(to_json({**record, **content}), indent=1) + "\n")
     return path

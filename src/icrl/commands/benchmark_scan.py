@@ -11,8 +11,8 @@ from rich.console import Console
 from icrl.commands.benchmark_record import DEFAULT_SPEC, record_folder, show_tables, write_record
 from icrl.errors import UserError
 from icrl.models import S5Spec
+from icrl.records import read_object
 from icrl.report.benchmark_tables import scan_tables
-from icrl.report.fields import read_object
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
 from icrl.timing.idle import idle_environments

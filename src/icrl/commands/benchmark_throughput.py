@@ -13,14 +13,14 @@ import jax.numpy as jnp
 from rich.console import Console
 
 from icrl.commands.benchmark_record import DEFAULT_SPEC, load_models, record_folder, show_tables, write_record
-from icrl.commands.compiling import jit_for_one_run
 from icrl.commands.devices import choose_mesh, count_cores_as_devices
+from icrl.compiling import jit_for_one_run
 from icrl.errors import SpecError
 from icrl.learners.devices import SharedLearner
 from icrl.learners.learner import Learner, LearnerState
 from icrl.learners.ppo import take_rows
+from icrl.records import read_object
 from icrl.report.benchmark_tables import throughput_tables
-from icrl.report.fields import read_object
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
 from icrl.timing.machine import machine_rates, peak_bytes

@@ -1,17 +1,14 @@
 """`icrl reproduce --dry-run`: what there is to do, what for, and how long it takes by the records."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from math import isnan, log, nan
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from icrl.commands.evaluate import RESULTS, made_with
 from icrl.launch.runs import Run
+from icrl.records import RESULTS, Record
 from icrl.report.comparison import load_records
-from icrl.report.records import Record
-
-SAME_MACHINE = ("platform", "processor", "cores")
-"""What a record says of its machine by which its times hold for another."""
+from icrl.runs.provenance import Machine, made_with
 
 FOOTNOTE = (
     "Times are by the records, one run after another, compiling aside. * measured on another machine. "
@@ -60,7 +57,7 @@ def show_plan(runs: Iterable[Run], chores: Iterable[Chore]) -> None:
     print(f"all experiments: {_total(every)}\n{FOOTNOTE}")
 
 
-def expected_seconds(run: Run, records: Iterable[Record], machine: Mapping[str, Any]) -> tuple[float, float, str]:
+def expected_seconds(run: Run, records: Iterable[Record], machine: Machine) -> tuple[float, float, str]:
     """Seconds of a run's training and evaluation by the nearest record of its model, and how they are known.
 
     The nearest is of the same point of the grid, then of this machine, then of as many env steps.
@@ -70,7 +67,7 @@ def expected_seconds(run: Run, records: Iterable[Record], machine: Mapping[str, 
     def distance(record: Record) -> tuple[bool, bool, float]:
         return (
             record.point != spec.point,
-            _is_elsewhere(record, machine),
+            not record.machine.is_like(machine),
             abs(log(record.env_steps / spec.all_env_steps)),
         )
 
@@ -87,11 +84,7 @@ def expected_seconds(run: Run, records: Iterable[Record], machine: Mapping[str, 
     return training, evaluation, "**" if at_another_point else "*" if elsewhere else ""
 
 
-def _is_elsewhere(record: Record, machine: Mapping[str, Any]) -> bool:
-    return any(record.machine.get(name) != machine.get(name) for name in SAME_MACHINE)
-
-
-def _run_item(run: Run, records: Sequence[Record], machine: Mapping[str, Any]) -> Item:
+def _run_item(run: Run, records: Sequence[Record], machine: Machine) -> Item:
     training, evaluation, mark = expected_seconds(run, records, machine)
     state = run.why_unrecorded()
     if not state:

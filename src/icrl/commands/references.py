@@ -14,18 +14,19 @@ import jax
 import jax.numpy as jnp
 
 from icrl.adaptation import ACTORS, measure
-from icrl.commands.evaluate import made_with, references_path
 from icrl.commands.progress import Progress
 from icrl.envs.environment import Wrapper
 from icrl.envs.multi import Environments
 from icrl.envs.trial import Episodes
 from icrl.errors import MachineError, UserError
 from icrl.learners.learner import LearnerState
-from icrl.report.records import SCHEMA, load_references
+from icrl.records import Reference, References, load_references, references_path
 from icrl.runs import compilation_cache
 from icrl.runs.disk import require_folder, to_json, write_atomically
+from icrl.runs.provenance import made_with
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
+from icrl.spec.parse import to_dict
 from icrl.types import Key, PyTree
 
 NAMES = ("specialist", *ACTORS[1:])
@@ -40,7 +41,7 @@ def references(spec: str, *, scale: str | None = None, out: Path | None = None, 
         MachineError: specialists learned nothing, so that scores would mean nothing; the other tasks are written.
     """
     experiment = load_experiment(spec, scale=scale, overrides=overrides)
-    path = require_folder(out or references_path(experiment).parent) / f"{experiment.name}.json"
+    path = require_folder(out or references_path(experiment.name).parent) / f"{experiment.name}.json"
     _refuse_to_replace_others(path, experiment)
     compilation_cache.enable()
     steps_each = experiment.specialist.total_env_steps
@@ -68,7 +69,7 @@ def _refuse_to_replace_others(path: Path, experiment: ExperimentSpec) -> None:
     if not path.exists():
         return
     found, environment = load_references(path), experiment.environment
-    wrong = [f"of {task}" for task in found.tasks if task not in _tasks(experiment)]
+    wrong = [f"of {task}" for task in found.references if task not in _tasks(experiment)]
     if not found.fit(environment.longest_trial, environment.action_repeat):
         wrong.append(f"in trials of {found.trial_steps} steps, an action held for {found.action_repeat or 'some'}")
     if wrong:
@@ -80,16 +81,15 @@ def _refuse_to_replace_others(path: Path, experiment: ExperimentSpec) -> None:
 
 def _write(path: Path, references: Mapping[str, Mapping[str, float]], experiment: ExperimentSpec) -> None:
     """Writes the references of an experiment, its tasks in the spec's order, and prints the file's path."""
-    record = {
-        "schema": SCHEMA,
-        "experiment": experiment.name,
-        "trial_steps": experiment.environment.longest_trial,
-        "action_repeat": experiment.environment.action_repeat,
+    record = References(
+        experiment=experiment.name,
+        trial_steps=experiment.environment.longest_trial,
+        action_repeat=experiment.environment.action_repeat,
         **made_with(),
-        "env_steps": experiment.specialist.total_env_steps,
-        "references": {task: references[task] for task in _tasks(experiment) if task in references},
-    }
-    write_atomically(path, json.dumps(to_json(record), indent=1) + "\n")
+        env_steps=experiment.specialist.total_env_steps,
+        references={task: Reference(**references[task]) for task in _tasks(experiment) if task in references},
+    )
+    write_atomically(path, json.dumps(to_json(to_dict(record)), indent=1) + "\n")
     print(path)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from icrl.errors import UserError
+from icrl.records import read_object
 from icrl.report.benchmark import draw_sweep
 from icrl.report.benchmark_tables import BENCHMARKS
 from icrl.report.comparison import load_comparisons
-from icrl.report.fields import read_object
 from icrl.report.grid import load_grids
 from icrl.report.illustrations import illustrate, illustrate_grid
 from icrl.report.readme import benchmark_section, write_readme

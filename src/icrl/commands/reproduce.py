@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 from icrl.commands.benchmark_record import DEFAULT_SPEC as BENCHMARK
-from icrl.commands.evaluate import recorded_references
 from icrl.commands.plan import Chore, show_plan
 from icrl.errors import IcrlError, MachineError
 from icrl.launch.account import Account, Failure, reason
@@ -15,6 +14,7 @@ from icrl.launch.local import Capacity, run_here
 from icrl.launch.machine import Machine
 from icrl.launch.process import icrl
 from icrl.launch.runs import Run, runs_of
+from icrl.records import recorded_references
 from icrl.report.benchmark_tables import BENCHMARKS
 from icrl.spec.experiment_file import ExperimentFile
 from icrl.spec.shipped import shipped_specs
@@ -72,8 +72,11 @@ def _described(specs: Sequence[str], scale: str | None) -> tuple[list[Run], list
             runs += runs_of(spec, scale)
             file = ExperimentFile(spec, scale)
             if file.record().references:
-                is_done = bool(recorded_references(file.experiment()))
-                references.append(Chore(("references", spec, "--scale", file.scale), is_done))
+                environment = file.experiment().environment
+                found = recorded_references(
+                    file.experiment().name, environment.longest_trial, environment.action_repeat
+                )
+                references.append(Chore(("references", spec, "--scale", file.scale), bool(found)))
         except IcrlError as error:
             failures.append(Failure(spec, str(error)))
     return runs, references, failures

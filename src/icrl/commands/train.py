@@ -15,14 +15,16 @@ import numpy as np
 from jax.stages import Compiled
 
 from icrl.commands.devices import choose_mesh, count_cores_as_devices
-from icrl.commands.evaluate import evaluate_run, rung_name, show_evaluation
 from icrl.commands.progress import Progress
 from icrl.errors import MachineError
+from icrl.evaluation import evaluate_run
 from icrl.learners.devices import SharedLearner
 from icrl.learners.learner import LearnerState
+from icrl.records import save_record
+from icrl.report.evaluation import show_evaluation
 from icrl.runs import compilation_cache, processes
 from icrl.runs.checkpoints import Checkpoints
-from icrl.runs.directory import CHECKPOINTS, RunDirectory
+from icrl.runs.directory import CHECKPOINTS, EVALUATION, RunDirectory
 from icrl.runs.interruption import Interruption
 from icrl.runs.memory import memory_now
 from icrl.runs.processes import Peers
@@ -89,8 +91,8 @@ def train(
                 Training(experiment, learner, peers, run, partial(_tracker, run, experiment)).run(stop)
         if run is None:
             return
-        record = evaluate_run(run, experiment)
-    show_evaluation(run, record)
+        record = save_record(evaluate_run(run, experiment), run.path / EVALUATION)
+    show_evaluation(record, run.path)
 
 
 class Training:
@@ -300,7 +302,7 @@ def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState,
         "held out": ", ".join(spec.environment.held_out) or "none",
         "seen through": "no projections"
         if projection is None
-        else f"{rung_name(spec)} projections to {projection.observation_size} observations "
+        else f"{spec.environment.rung} projections to {projection.observation_size} observations "
         f"and {projection.action_size} actions"
         + (f", in training also {', '.join(projection.curriculum)}" if projection.curriculum else ""),
         "episode": f"{num_trials} trial{'s' * (num_trials > 1)} of {spec.environment.longest_trial} steps at most"

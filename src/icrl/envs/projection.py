@@ -57,6 +57,13 @@ class ProjectionSpec(Spec):
             found.append(Problem("curriculum", show(list(self.curriculum)), expected))
         return found
 
+    @property
+    def rung(self) -> str:
+        """The rung of observations and actions, as `observation/action` where they differ."""
+        observation = self.kind if self.project_observation else "identity"
+        action = self.kind if self.project_action else "identity"
+        return observation if observation == action else f"{observation}/{action}"
+
     def build(self, environment: Environment, *, training: bool = False) -> "Projected":
         """The environment seen through projections of this kind; in training, of the curriculum's also.
 

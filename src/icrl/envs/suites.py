@@ -81,6 +81,11 @@ class TaskSetSpec(Spec):
         """Most env steps a trial can last: the time limit, or what the environments set themselves."""
         return max(self._limit(environment) for environment in self._environments(self.train + self.held_out))
 
+    @property
+    def rung(self) -> str:
+        """The rung of the ladder, as `observation/action` where they differ; empty without projections."""
+        return self.projection.rung if self.projection else ""
+
     def unprojected(self) -> "TaskSetSpec":
         """The same tasks seen as they are, in slots that are wide enough for each."""
         if self.projection is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icrl.errors import UserError
-from icrl.report.records import Record, References, load_record, load_references, read_metrics
+from icrl.records import Record, References, load_record, load_references, read_metrics
 
 MEMORYLESS = "mlp"
 """The model without memory: a score it reaches too needs no adaptation."""
@@ -104,7 +104,7 @@ def load_records(results: Path, experiment: str | None = None) -> list[Record]:
     references = _load_references(results, experiment)
     records = [load_record(path) for path in sorted((results / "records" / (experiment or "")).glob("**/*.json"))]
     return [
-        record.with_references(found.tasks) if (found := _references_of(record, references)) else record
+        replace(record, references=found.references) if (found := _references_of(record, references)) else record
         for record in records
     ]
 
@@ -156,8 +156,8 @@ def _set_apart(records: Sequence[Record], judged: Sequence[Record]) -> list[Reco
         name
         for record in judged
         if record.model == MEMORYLESS
-        for name, task in record.tasks.items()
-        if task.scores is not None and task.scores[:, :, record.last_trial].mean() > NEAR_SPECIALIST
+        for name in record.tasks
+        if (score := record.score(name)) is not None and score[:, :, record.last_trial].mean() > NEAR_SPECIALIST
     )
     return [replace(record, apart=apart) for record in records] if apart else list(records)
 

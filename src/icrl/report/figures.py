@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from icrl.records import Record, Split
 from icrl.report.comparison import label, rung_order
 from icrl.report.grid import Grid, last_return, seconds_per_seed
-from icrl.report.records import Record
 from icrl.report.statistics import bootstrap
 from icrl.report.style import BAND, INK, add_legend, model_styles, styled
 
@@ -91,7 +91,7 @@ def bars_per_task(records: Sequence[Record]) -> Figure:
             task = record.tasks[name]
             intervals = bootstrap([task.returns])
             first, last = intervals[0], intervals[record.last_trial]
-            floor = task.reference.floor or 0.0
+            floor = record.reference(name).floor
             height, colour = last.estimate - floor, styles[record.model][0]
             axes.bar(place, height, bottom=floor, width=0.78, color=colour, label=label(record.model))
             error = [[last.estimate - last.low], [last.high - last.estimate]]
@@ -201,7 +201,7 @@ def _or_nan(number: float | None) -> float:
     return math.nan if number is None else number
 
 
-def _split_panels(records: Sequence[Record]) -> tuple[Figure, dict[str, Axes]]:
+def _split_panels(records: Sequence[Record]) -> tuple[Figure, dict[Split, Axes]]:
     """A panel of scores per split, with lines at the two ends of the normalised scale."""
     splits, normalised = records[0].splits, records[0].is_normalised
     figure = Figure(figsize=(4.4 * len(splits) + 0.4, 3.7))
@@ -246,7 +246,7 @@ def _mark_horizon(axes: Axes, records: Sequence[Record], *, start: float, trial_
 
 def _reference_lines(axes: Axes, record: Record, task: str, scale: float = 1.0) -> None:
     """Random, do-nothing and specialist of one task, where known."""
-    reference = record.tasks[task].reference
+    reference = record.reference(task)
     lines: tuple[tuple[str, float | None, Literal["--", ":", "-"]], ...] = (
         ("random", reference.random, "--"),
         ("do nothing", reference.do_nothing, ":"),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from icrl.records import Record
 from icrl.report.comparison import load_records, model_order, on_ladder, refuse_twins
-from icrl.report.records import Record
 from icrl.report.statistics import Interval, bootstrap
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from icrl.records import Record, read_metrics
 from icrl.report.grid import last_return
 from icrl.report.mmer import max_mean_episodic_reward
-from icrl.report.records import Record, read_metrics
 from icrl.report.statistics import Interval, bootstrap
 
 BY_EYE = "read off its figure by eye, within 2 %"
@@ -66,8 +66,7 @@ def _return_of_1000_steps(record: Record, task: str) -> Interval | None:
 
 
 def _nothing_of_1000_steps(record: Record, task: str) -> float | None:
-    earned = record.tasks[task].reference.do_nothing
-    return None if earned is None else earned * 1000 / record.trial_steps
+    return record.reference(task).do_nothing * 1000 / record.trial_steps
 
 
 PAPER = {

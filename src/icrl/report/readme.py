@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from icrl.records import Record, Split
 from icrl.report.benchmark_tables import BENCHMARKS, skipped
 from icrl.report.comparison import MEMORYLESS, NEAR_SPECIALIST, Comparison, label, on_ladder
 from icrl.report.grid import Grid, last_return, seconds_per_seed
 from icrl.report.paper import PAPER, ours_beside
-from icrl.report.records import Record
 from icrl.report.statistics import Interval, bootstrap, format_number, interquartile_mean
 from icrl.report.tables import DASH, SPLIT_WORDS, format_known, return_digits
+from icrl.runs.provenance import Machine
 
 INTRODUCTION = f"""\
 # Results
@@ -146,7 +148,7 @@ def _grid_cells(record: Record | None) -> list[str]:
     return [last_return(record).format(), format_known(seconds_per_seed(record), 0), format_known(memory, 1)]
 
 
-def _score_table(records: Sequence[Record], split: str) -> str:
+def _score_table(records: Sequence[Record], split: Split) -> str:
     measure = "score" if records[0].is_normalised else "return"
     headings = [f"{measure}, first trial", f"{measure}, last trial", "gain", "IQM, last trial"]
     single = records[0].last_trial == 0
@@ -167,7 +169,7 @@ def _score_table(records: Sequence[Record], split: str) -> str:
     return markdown_table(["model", *headings, "above memoryless"], rows) + _tasks_apart(records[0], split)
 
 
-def _tasks_apart(record: Record, split: str) -> str:
+def _tasks_apart(record: Record, split: Split) -> str:
     apart = [f"`{name}`" for name in record.uncounted(split)]
     return f"\nWithout {', '.join(apart)}: the memoryless agent comes near the specialist there.\n" if apart else ""
 
@@ -218,7 +220,7 @@ def _ladder_table(records: Sequence[Record]) -> str:
     return markdown_table(["projections", "model", *headings], rows)
 
 
-def _ends(record: Record, split: str) -> tuple[Interval, Interval]:
+def _ends(record: Record, split: Split) -> tuple[Interval, Interval]:
     """The mean score of the first trial and of the last."""
     trials = bootstrap(record.scores(split))
     return trials[0], trials[record.last_trial]
@@ -227,8 +229,9 @@ def _ends(record: Record, split: str) -> tuple[Interval, Interval]:
 def _task_table(records: Sequence[Record]) -> str:
     rows = []
     for split in records[0].splits:
-        for name, task in records[0].split(split).items():
-            anchors = (task.reference.random, task.reference.do_nothing, task.reference.specialist)
+        for name in records[0].split(split):
+            reference = records[0].reference(name)
+            anchors = (reference.random, reference.do_nothing, reference.specialist)
             returns = [bootstrap([record.tasks[name].returns]) for record in records]
             ends = [(r[0], r[record.last_trial]) for r, record in zip(returns, records, strict=True)]
             digits = return_digits(*anchors, *(end.estimate for pair in ends for end in pair))
@@ -290,12 +293,12 @@ def _origins(comparison: Comparison) -> str:
 
 def _machines(records: Sequence[Record]) -> str:
     machines = dict.fromkeys(
-        ", ".join(f"{key} {_words(value)}" for key, value in record.machine.items())
+        ", ".join(f"{key} {_words(value)}" for key, value in asdict(record.machine).items() if value)
         for record in records
-        if record.machine
+        if record.machine != Machine()
     )
     return "\n".join(f"Machine: {machine}.\n" for machine in machines)
 
 
 def _words(value: Any) -> str:
-    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return " + ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

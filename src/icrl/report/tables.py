@@ -6,8 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from icrl.records import Record
 from icrl.report.comparison import label
-from icrl.report.records import Record
 from icrl.report.statistics import Interval, bootstrap, format_number
 
 DASH = "–"
@@ -78,15 +78,15 @@ def format_known(number: float | None, digits: int) -> str:
 
 def _task_cells(record: Record, name: str, memoryless: Record | None, intervals: bool) -> list[str]:
     task = record.tasks[name]
-    reference, returns = task.reference, bootstrap([task.returns])
+    reference, returns = record.reference(name), bootstrap([task.returns])
     recorded = None
     if memoryless and name in memoryless.tasks:
         recorded = float(memoryless.tasks[name].returns[:, :, memoryless.last_trial].mean())
     anchors = (reference.random, reference.do_nothing, recorded, reference.specialist)
     digits = return_digits(*(interval.estimate for interval in returns), *anchors)
     scores = [DASH, DASH]
-    if task.scores is not None:
-        scores = _ends(record, bootstrap([task.scores]), 2, intervals)
+    if (score := record.score(name)) is not None:
+        scores = _ends(record, bootstrap([score]), 2, intervals)
     return [*_ends(record, returns, digits, intervals), *(format_known(x, digits) for x in anchors), *scores]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import subprocess
+import sys
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,44 @@ def provenance() -> dict[str, Any]:
         "platform": platform.platform(),
         "git_commit": git_commit(),
     }
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What numbers are measured on."""
+
+    platform: str = ""
+    processor: str = ""
+    """The processor's own name, where Linux tells it."""
+    cores: int | None = None
+    devices: tuple[str, ...] = ()
+    """Kinds of JAX's devices."""
+    jax: str = ""
+    """Version of JAX."""
+
+    def is_like(self, other: Machine) -> bool:
+        """Whether times measured on the other hold here."""
+        return (self.platform, self.processor, self.cores) == (other.platform, other.processor, other.cores)
+
+
+def made_with() -> dict[str, Any]:
+    """The command and the code that make a record, and the machine that its numbers are measured on."""
+    import jax  # only here: runs are read without it
+
+    machine = Machine(
+        platform=platform.machine(),
+        processor=_processor(),
+        cores=os.cpu_count(),
+        devices=tuple(sorted({device.device_kind for device in jax.devices()})),
+        jax=jax.__version__,
+    )
+    return {"command": " ".join(["icrl", *sys.argv[1:]]), "git_commit": git_commit(), "machine": machine}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def git_commit() -> str | None:

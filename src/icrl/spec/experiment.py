@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from icrl.envs.multi import Environments
 from icrl.envs.suites import TaskSetSpec
-from icrl.errors import Problem, SpecError, is_file_name, show
-from icrl.fields import MAX_SEED, Bound, Determines, PositiveFloat, PositiveInt, Seed, Spec, at_least
+from icrl.errors import Problem, SpecError, show
+from icrl.fields import MAX_SEED, Determines, Label, Name, PositiveFloat, PositiveInt, Seed, Spec, at_least
 from icrl.learners import LearnerSpec
 from icrl.learners.learner import Learner
 from icrl.learners.ppo import PPOSpec
@@ -21,9 +21,6 @@ from icrl.timing.spec import BenchmarkSpec
 MAX_COUNT = 2**31 - 1
 """Of anything that is counted in 32 bits, as updates and rows are."""
 
-PLAIN_NAME = "a plain name, since folders and figures are named after it"
-Name = Annotated[str, Bound(PLAIN_NAME, is_file_name), Determines("nothing")]
-Label = Annotated[str, Bound(PLAIN_NAME, lambda text: not text or is_file_name(text)), Determines("nothing")]
 WandbMode = Literal["offline", "online", "disabled"]
 
 
@@ -93,18 +90,18 @@ class ResourcesSpec(Spec):
 class ExperimentSpec(Spec):
     """Everything that determines a run: the training, unless a field says otherwise."""
 
-    name: Name
+    name: Annotated[Name, Determines("nothing")]
     environment: TaskSetSpec
     model: ModelSpec
     num_rows: PositiveInt
     """Environments stepped in parallel, over all training tasks; per seed."""
     total_env_steps: PositiveInt
     """Budget of training, per seed; rounded up to whole chunks of updates."""
-    model_name: Label = ""
+    model_name: Annotated[Label, Determines("nothing")] = ""
     """The variant's name in the file's `models`."""
-    scale: Label = ""
+    scale: Annotated[Label, Determines("nothing")] = ""
     """The scale's name in the file's `scales`."""
-    point: Label = ""
+    point: Annotated[Label, Determines("nothing")] = ""
     """The point's name in the file's `grid`; empty off the grid."""
     seed: Seed = 0
     """First seed; a run with several takes the ones that follow."""

@@ -1,8 +1,8 @@
 """YAML to frozen dataclasses and back: typed, lossless, and with every mistake reported at once.
 
 A spec is a frozen dataclass whose annotations say what a YAML file may hold: `str`, `bool`, `int`, `float`,
-`Literal`, `tuple[T, ...]`, `tuple[T1, T2]`, `dict[str, T]`, `T | None`, nested dataclasses (a field without
-default is required), and unions of dataclasses told apart by their `kind: Literal["name"]`.
+`Literal`, `np.ndarray` (of numbers), `tuple[T, ...]`, `tuple[T1, T2]`, `dict[str, T]`, `T | None`, nested dataclasses
+(a field without default is required), and unions of dataclasses told apart by their `kind: Literal["name"]`.
 
     data = apply_overrides(read_yaml(path), ["learner.learning_rate=3e-4"])
     spec = parse(Experiment, data)
@@ -20,6 +20,8 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from decimal import Decimal, InvalidOperation
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import numpy as np
 
 from icrl.errors import Problem, SpecError, collect, did_you_mean, join_path, show
 from icrl.fields import Purpose, determines, field_types, out_of_bounds
@@ -59,6 +61,8 @@ def to_dict(spec: Any, determining: Purpose | None = None) -> dict[str, Any]:
 def _plain(value: Any, determining: Purpose | None) -> Any:
     if is_dataclass(value):
         return to_dict(value, determining)
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     if isinstance(value, tuple):
         return [_plain(item, determining) for item in value]
     if isinstance(value, Mapping):
@@ -187,6 +191,16 @@ def _parse_float(cls: Any, data: Any, where: str) -> float:
     return value
 
 
+def _parse_array(cls: Any, data: Any, where: str) -> np.ndarray:
+    try:
+        array = np.asarray(data if isinstance(data, list) else None, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise _mismatch(cls, data, where) from None
+    if not np.isfinite(array).all():
+        raise _mismatch(cls, data, where)
+    return array
+
+
 def _finite(data: Any) -> Decimal | None:
     """The finite number that `data` spells, to the last digit; None if it spells none (as does `True`).
 
@@ -204,6 +218,7 @@ _PARSERS: dict[Any, Callable[[Any, Any, str], Any]] = {
     bool: _parse_bool,
     int: _parse_int,
     float: _parse_float,
+    np.ndarray: _parse_array,
     tuple: _parse_tuple,
     dict: _parse_dict,
     Literal: _parse_literal,
@@ -229,7 +244,13 @@ def _kinds(options: Iterable[Any]) -> dict[str, Any]:
     return kinds
 
 
-_WORDS = {str: "a string", bool: "true or false", int: "an integer", float: "a finite number"}
+_WORDS = {
+    str: "a string",
+    bool: "true or false",
+    int: "an integer",
+    float: "a finite number",
+    np.ndarray: "lists of finite numbers, all of one length",
+}
 _IN_QUOTES = "put it in quotes"
 
 

@@ -1,0 +1,334 @@
+"""Records: the schema of an evaluation and of reference returns, written and read back as JSON.
+
+A record's file is a `Record` as `to_dict` writes it and `parse` reads it; what a field means stands beside it here.
+Arrays are indexed [seed, episode, trial] (returns, scores) and [seed, step] (rewards by step in context).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+
+from icrl.errors import Problem, SpecError, UserError, join_path, show
+from icrl.fields import Bound, Label, Name, PositiveInt, Spec, at_least
+from icrl.runs.disk import to_json, write_atomically
+from icrl.runs.provenance import Machine
+from icrl.spec.parse import parse, to_dict
+
+logger = logging.getLogger(__name__)
+
+RESULTS = Path("results")
+
+Split = Literal["train", "held_out"]
+SPLITS: dict[Split, str] = {"train": "Training tasks", "held_out": "Held-out tasks"}
+"""The two kinds of tasks, and how a reader sees them."""
+
+Count = Annotated[int, at_least(0)]
+AT_LEAST_ONE = Bound("at least one", bool)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reference(Spec):
+    """Returns per trial that anchor the normalised score of one task."""
+
+    random: float
+    """Of a uniformly random policy."""
+    do_nothing: float
+    """Of the policy whose action is always zero."""
+    specialist: float | None = None
+    """Of an agent trained on this task alone, without projections, taking its likeliest action; null if unknown."""
+
+    def problems(self) -> list[Problem]:
+        """A specialist that learned nothing."""
+        found = super().problems()
+        if self.specialist is not None and self.specialist <= self.floor:
+            expected = f"more than the better of random and do-nothing, {self.floor:g}"
+            advice = "train the specialist longer, or leave the task out"
+            found.append(Problem("specialist", f"{self.specialist:g}", expected, advice))
+        return found
+
+    @property
+    def floor(self) -> float:
+        """The better of the random and the do-nothing policy: score 0."""
+        return max(self.random, self.do_nothing)
+
+    def normalise(self, returns: np.ndarray) -> np.ndarray | None:
+        """(returns - floor) / (specialist - floor), or None without a specialist."""
+        return None if self.specialist is None else (returns - self.floor) / (self.specialist - self.floor)
+
+
+@dataclass(frozen=True, eq=False)
+class TaskResult:
+    """What one model did on one task."""
+
+    split: Split
+    """`train` (unseen projections of a training task) or `held_out`."""
+    returns: np.ndarray
+    """Return of every trial, [seed, episode, trial]."""
+    reward_by_step: np.ndarray
+    """Reward at each step in context, mean over episodes, [seed, trials * trial_steps]; 0 after an episode's end."""
+    random: float
+    """Mean return per trial of the uniformly random policy, on the same tasks, projections and starts."""
+    do_nothing: float
+    """The same of the policy whose action is always zero."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Record(Spec):
+    """One evaluation of one model: every seed, every task."""
+
+    schema: Literal[1] = 1
+    """Version of this layout."""
+    experiment: Name
+    model: Label
+    """Name of the model among those the experiment compares."""
+    scale: Label
+    point: Label = ""
+    """The point of the experiment's grid, "" off it."""
+    rung: str = ""
+    """The projection family it was evaluated on, a rung of the ladder, `observation/action` where they differ."""
+    env_steps: Count
+    """Env steps of training, per seed, at the checkpoint evaluated."""
+    command: str
+    """The command that made the record."""
+    git_commit: str | None = None
+    machine: Machine = field(default_factory=Machine)
+    changes: tuple[str, ...] = ()
+    """In what the evaluation is not the one that the run's spec describes: an option, an override."""
+    trials_per_episode: PositiveInt
+    """Trials of an episode in training."""
+    trial_steps: PositiveInt
+    """Length of the longest trial, in env steps."""
+    action_repeat: PositiveInt | None = None
+    """Steps of the environment in an env step; null in records that do not say."""
+    trials: PositiveInt
+    """Trials of an episode in this evaluation, perhaps more than in training."""
+    num_episodes: PositiveInt
+    """Episodes per seed and task."""
+    num_parameters: Count
+    """Of one seed's agent."""
+    seconds: float
+    """Wall clock of the evaluation, compiling included."""
+    train_seconds: float | None = None
+    """Wall clock of the training, compiling aside, all seeds together."""
+    train_env_steps_per_second: float | None = None
+    """Throughput of the training, all seeds together."""
+    train_memory_bytes: float | None = None
+    """What the compiled training holds at once, all seeds together."""
+    seeds: Annotated[tuple[int, ...], AT_LEAST_ONE]
+    """In the order of the arrays."""
+    tasks: Annotated[dict[str, TaskResult], AT_LEAST_ONE]
+    references: dict[str, Reference] = field(default_factory=dict)
+    """What the returns are measured against, of the tasks that have recorded references."""
+
+    source: str = ""
+    """Where the record was read from; not in the file."""
+    apart: frozenset[str] = frozenset()
+    """Tasks that count in no mean, since they ask for no adaptation; not in the file."""
+
+    def problems(self) -> list[Problem]:
+        """Fields out of bounds; where there are none, arrays of another shape than the others say."""
+        if problems := super().problems():
+            return problems
+        of_returns = (len(self.seeds), self.num_episodes, self.trials)
+        of_rewards = (len(self.seeds), self.trials * self.trial_steps)
+        for name, task in self.tasks.items():
+            where = join_path("tasks", name)
+            problems += _wrong_shape(f"{where}.returns", task.returns, of_returns, "[seed][episode][trial]")
+            problems += _wrong_shape(f"{where}.reward_by_step", task.reward_by_step, of_rewards, "[seed][step]")
+        return problems
+
+    @property
+    def last_trial(self) -> int:
+        """Index of the last trial that training knew; those after it extrapolate."""
+        return min(self.trials, self.trials_per_episode) - 1
+
+    @property
+    def trials_keep_step(self) -> bool:
+        """Whether a step in context is in the same trial of every episode: not where trials end early."""
+        return self.trials == 1 or all(np.any(task.reward_by_step[:, -1]) for task in self.tasks.values())
+
+    @property
+    def last_returns(self) -> list[np.ndarray]:
+        """Returns of the last trial that training knew, [seed, episode, 1] for every training task."""
+        return [task.returns[:, :, [self.last_trial]] for task in self.split("train").values()]
+
+    @property
+    def is_normalised(self) -> bool:
+        """Whether every task has a normalised score."""
+        return all(self.score(name) is not None for name in self.tasks)
+
+    def split_title(self, split: Split) -> str:
+        """A split as a reader sees it, with what an evaluation changes of its tasks."""
+        unseen = ", unseen projections" if split == "train" and self.rung else ""
+        return SPLITS[split] + unseen
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits it was evaluated on, training tasks first."""
+        return tuple(split for split in SPLITS if self.split(split))
+
+    def split(self, split: Split) -> dict[str, TaskResult]:
+        """The tasks of one split, by name."""
+        return {name: task for name, task in self.tasks.items() if task.split == split}
+
+    def reference(self, task: str) -> Reference:
+        """What returns on a task are measured against: the recorded lines, or what this evaluation measured."""
+        result = self.tasks[task]
+        return self.references.get(task) or Reference(result.random, result.do_nothing)
+
+    def score(self, task: str) -> np.ndarray | None:
+        """Normalised score of every trial of a task, [seed, episode, trial], or None without a reference."""
+        return self.reference(task).normalise(self.tasks[task].returns)
+
+    def counted(self, split: Split) -> dict[str, TaskResult]:
+        """The tasks of a split that its mean is over: all but those apart, or all if there are no others."""
+        tasks = self.split(split)
+        return {name: task for name, task in tasks.items() if name not in self.apart} or tasks
+
+    def uncounted(self, split: Split) -> list[str]:
+        """Names of the tasks of a split that its mean leaves out."""
+        return [name for name in self.split(split) if name not in self.counted(split)]
+
+    def scores(self, split: Split) -> list[np.ndarray]:
+        """Normalised scores per counted task of a split, [seed, episode, trial]; returns, unless `is_normalised`."""
+        tasks = self.counted(split)
+        scores = [score for name in tasks if (score := self.score(name)) is not None]
+        return scores if self.is_normalised else [task.returns for task in tasks.values()]
+
+    def beside(self, other: Record) -> Record:
+        """This record on the tasks of another, measured against the other's references."""
+        references = {name: other.reference(name) for name in other.tasks}
+        return replace(self, tasks={name: self.tasks[name] for name in other.tasks}, references=references)
+
+
+@dataclass(frozen=True, kw_only=True)
+class References(Spec):
+    """The recorded references of one experiment."""
+
+    schema: Literal[1] = 1
+    """Version of this layout."""
+    experiment: Name
+    trial_steps: PositiveInt
+    """Length of the longest trial when they were measured: returns of another length do not compare."""
+    action_repeat: PositiveInt | None = None
+    """Steps of the environment in an env step when they were measured; null where the file does not say."""
+    command: str
+    """The command that made them."""
+    git_commit: str | None = None
+    machine: Machine = field(default_factory=Machine)
+    env_steps: int | None = None
+    """Budget of each specialist."""
+    references: dict[str, Reference]
+    """By task, measured without projections."""
+
+    def fit(self, trial_steps: int, action_repeat: int | None) -> bool:
+        """Whether they were measured under these conditions, as far as both are known."""
+        return self.trial_steps == trial_steps and (
+            None in (self.action_repeat, action_repeat) or self.action_repeat == action_repeat
+        )
+
+
+def save_record(record: Record, path: Path) -> Record:
+    """Writes a record in one step; gives it with its source.
+
+    Raises MachineError if the disk refuses.
+    """
+    data = to_dict(record)
+    del data["source"], data["apart"]
+    write_atomically(path, json.dumps(to_json(data)) + "\n")
+    return replace(record, source=str(path))
+
+
+def load_record(path: Path) -> Record:
+    """The evaluation record in a file.
+
+    Raises UserError if the file is missing or malformed: every mistake with its field, got, expected.
+    """
+    return replace(_load(Record, path), source=str(path))
+
+
+def references_path(experiment: str) -> Path:
+    """Where the references of an experiment are recorded."""
+    return RESULTS / "references" / f"{experiment}.json"
+
+
+def load_references(path: Path) -> References:
+    """The references in a file.
+
+    Raises UserError if the file is missing or malformed: every mistake with its field, got, expected.
+    """
+    return _load(References, path)
+
+
+def recorded_references(experiment: str, trial_steps: int, action_repeat: int) -> dict[str, Reference]:
+    """The recorded references that fit these trials, by task; none where they are damaged, which is said."""
+    path = references_path(experiment)
+    if not path.exists():
+        return {}
+    try:
+        found = load_references(path)
+    except UserError as error:
+        logger.warning("no score is given: %s", error)
+        return {}
+    return found.references if found.fit(trial_steps, action_repeat) else {}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises UserError if the file cannot be read or holds something else.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(data, ensure_ascii=False).encode()  # refuses halves of a character, which nothing can print
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a JSON file") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not JSON ({error}); make it again") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: got {show(data)}; expected a JSON object")
+    return data
+
+
+def read_metrics(record: Record) -> list[dict[str, Any]]:
+    """The lines of <record>.metrics.jsonl, [] if nobody kept them.
+
+    Raises UserError if a line is no JSON.
+    """
+    path = Path(record.source).with_suffix(".metrics.jsonl")
+    if not path.exists():
+        return []
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not all(isinstance(line, dict) and all(map(_is_number, line.values())) for line in lines):
+            raise ValueError("got other things than numbers")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not one JSON object a line ({error}); copy it from its run") from error
+    return [line for line in lines if "env_steps" in line]
+
+
+def _load(cls: type[T], path: Path) -> T:
+    try:
+        return parse(cls, read_object(path))
+    except SpecError as error:
+        raise UserError("\n".join(f"{path}: {problem}" for problem in error.problems)) from error
+
+
+def _wrong_shape(where: str, array: np.ndarray, shape: tuple[int, ...], layout: str) -> list[Problem]:
+    if array.shape == shape:
+        return []
+    got, expected = (" x ".join(map(show, sizes)) for sizes in (array.shape, shape))
+    return [Problem(where, got or "one number", f"{layout}, {expected} numbers")]
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, float | int) and abs(value) <= sys.float_info.max)

@@ -1,0 +1,39 @@
+"""Which run a command's target means."""
+
+from pathlib import Path
+
+from icrl.errors import UserError
+from icrl.runs.directory import RunDirectory
+from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.experiment_file import load_experiment
+from icrl.spec.parse import parse
+from icrl.spec.shipped import existing_path
+
+
+def find_run(target: str, *, model: str | None, scale: str | None, seed: int | None, point: str | None = None) -> Path:
+    """The run directory or checkpoint that a command's target means; a spec means its newest run.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = existing_path(target)
+    if path and path.is_dir():
+        given = {"--model": model, "--scale": scale, "--seed": seed, "--point": point}
+        ineffective = [option for option, value in given.items() if value is not None]
+        if ineffective:
+            raise UserError(f"{', '.join(ineffective)}: got a value; expected none, since {path} is one run already")
+        return path
+    if "/" in target and path is None:
+        raise UserError(f"{target}: got nothing there; expected a run directory, a checkpoint or a spec")
+    spec = load_experiment(target, model=model, scale=scale, point=point)
+    folder = spec.default_directory.parent
+    runs = [RunDirectory.read(manifest.parent) for manifest in folder.glob("*/manifest.json")]
+    if seed is not None:
+        runs = [run for run in runs if seed in parse(ExperimentSpec, run.spec).seeds]
+    if not runs:
+        at_point = f" --point {point}" if point else ""
+        raise UserError(
+            f"{target}: got no run of it in {folder}{'' if seed is None else f' with seed {seed}'}; expected one; "
+            f"run: icrl train {target} --model {spec.model_name} --scale {spec.scale}{at_point}"
+        )
+    return max(runs, key=lambda run: run.manifest["started"]).path
