@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from icrl.cli import app
-from icrl.spec.experiment_file import load_experiment, model_names
+from icrl.spec.experiment_file import ExperimentFile, load_experiment
 from icrl.spec.shipped import shipped_specs
 from tests.test_cli import Commands, run
 
@@ -83,7 +83,9 @@ def test_the_files_that_a_document_links_to_exist(document: Path):
 
 def test_the_models_named_are_those_of_the_shipped_experiments():
     (named,) = re.findall(r"^Models: (.*?)\.", README, re.MULTILINE)
-    assert set(re.findall("`(.*?)`", named)) == {model for name in shipped_specs() for model in model_names(name)}
+    assert set(re.findall("`(.*?)`", named)) == {
+        model for name in shipped_specs() for model in ExperimentFile(name).models
+    }
 
 
 def test_nothing_is_left_to_fill_in():

@@ -90,7 +90,7 @@ def test_a_dry_run_says_of_every_run_what_it_is_for_whether_it_is_recorded_and_h
     (run.directory / "metrics.jsonl").write_text(
         json.dumps({"update": 4, "env_steps": run.experiment.all_env_steps / 4})
     )
-    reproduce(grid.specs, scale="cpu", dry_run=True)
+    reproduce(grid.specs, scale="cpu", dry_run=True, jobs=2)
     assert grid.calls() == []
     lines = [re.split("  +", line.strip()) for line in capsys.readouterr().out.splitlines()]
     assert lines[:9] == [
@@ -105,7 +105,8 @@ def test_a_dry_run_says_of_every_run_what_it_is_for_whether_it_is_recorded_and_h
         [run.command, "missing, 25% trained", "unknown"],
     ]
     assert lines[11] == ["icrl references a.yaml --scale cpu", "missing", "unknown"]
-    assert lines[12] == ["all experiments: 6 runs, 48 min and 2 unknown; to do: 47 min and 2 unknown"]
+    total = "6 runs, 48 min and 2 unknown; to do: 47 min and 2 unknown, 32 min with 2 at once"
+    assert lines[12] == [f"all experiments: {total}"]
 
 
 def test_a_failure_does_not_stop_the_rest_and_is_named_at_the_end(grid: Grid):

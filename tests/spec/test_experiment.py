@@ -11,7 +11,7 @@ from icrl.learners.a2c import A2C, A2CSpec
 from icrl.learners.ppo import PPOSpec
 from icrl.models import GRUSpec, MLPSpec, S5Spec
 from icrl.spec.experiment import ExperimentSpec
-from icrl.spec.experiment_file import ExperimentFile, RecordSpec, load_experiment, model_names
+from icrl.spec.experiment_file import ExperimentFile, RecordSpec, load_experiment
 
 # ---- A small one of our own
 
@@ -121,6 +121,8 @@ def test_a_list_of_grids_has_a_point_for_every_combination_of_which_the_later_be
     file.write_text(YAML + "grid: [{8: }, {}]\n")
     message = "grid[1]: got {}; expected a mapping from names to settings, with at least one"
     assert mistakes(str(file)) == [message]
+    file.write_text(YAML + "grid: []\n")
+    assert mistakes(str(file)) == [message.replace("[1]: got {}", ": got []")]
 
 
 RECORD = """
@@ -166,7 +168,7 @@ def test_a_model_is_chosen_whole(path: str):
 
 
 def test_the_models_are_listed_in_the_files_order(path: str):
-    assert model_names(path) == ("s5", "mlp", "gru")
+    assert ExperimentFile(path).models == ("s5", "mlp", "gru")
 
 
 def test_the_budget_is_rounded_up_to_whole_chunks(path: str):

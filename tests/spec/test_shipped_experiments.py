@@ -8,7 +8,7 @@ import pytest
 
 from icrl.envs.spaces import Continuous
 from icrl.spec.experiment import ExperimentSpec
-from icrl.spec.experiment_file import ExperimentFile, load_experiment, model_names
+from icrl.spec.experiment_file import ExperimentFile, load_experiment
 from icrl.spec.parse import parse, read_yaml, to_dict
 from icrl.spec.shipped import shipped_specs
 
@@ -18,7 +18,7 @@ VARIANTS = [
     (name, scale, model)
     for name, path in SHIPPED.items()
     for scale in read_yaml(path)["scales"]
-    for model in model_names(str(path))
+    for model in ExperimentFile(str(path)).models
 ]
 
 
@@ -81,7 +81,7 @@ def test_a_resolved_spec_is_read_back_as_it_was(name: str, scale: str, model: st
     ],
 )
 def test_every_point_of_a_shipped_grid_is_an_experiment(name: str, scale: str, point: str):
-    for model in model_names(name):
+    for model in ExperimentFile(name).models:
         spec = load_experiment(name, scale=scale, model=model, point=point)
         assert spec.point == point
         assert parse(ExperimentSpec, to_dict(spec)) == spec

@@ -13,7 +13,7 @@ from icrl.launch.machine import cores
 from icrl.runs.disk import require_folder, to_json, write_atomically
 from icrl.runs.provenance import made_with
 from icrl.spec.experiment import ExperimentSpec
-from icrl.spec.experiment_file import load_experiment, model_names
+from icrl.spec.experiment_file import ExperimentFile
 from icrl.spec.parse import to_dict
 
 DEFAULT_SPEC = "benchmark"
@@ -26,11 +26,12 @@ def load_models(spec: str, names: Sequence[str] | None, scale: str | None = None
     Raises:
         SpecError: a name is none of the spec's.
     """
-    known = model_names(spec)
+    file = ExperimentFile(spec, scale)
+    known = file.models
     for name in names or ():
         if name not in known:
             raise SpecError([Problem("--models", show(name), f"of {', '.join(known)}", did_you_mean(name, known))])
-    return {name: load_experiment(spec, model=name, scale=scale) for name in names or known}
+    return {name: file.experiment(name) for name in names or known}
 
 
 def record_folder(out: Path | None) -> Path:

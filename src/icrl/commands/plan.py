@@ -1,6 +1,7 @@
 """`icrl reproduce --dry-run`: what there is to do, what for, and how long it takes by the records."""
 
 from collections.abc import Iterable, Sequence
+from heapq import heapreplace
 from itertools import groupby
 from math import isnan, log, nan
 from typing import NamedTuple
@@ -11,8 +12,8 @@ from icrl.report.comparison import load_records
 from icrl.runs.provenance import Machine, made_with
 
 FOOTNOTE = (
-    "Times are by the records, one run after another, compiling aside. * measured on another machine. "
-    "** scaled by env steps from another point of the grid. unknown: no record of this model here."
+    "Times are by the records, compiling aside. * measured on another machine. ** scaled by env steps from another "
+    "point of the grid. unknown: no record of this model here."
 )
 
 
@@ -34,15 +35,15 @@ class Item(NamedTuple):
     command: str
     state: str
     """Whether it is recorded, or why it does not count as that."""
-    seconds: float
+    seconds: float = nan
     """From start to end."""
-    left: float
+    left: float = nan
     """What of them is to be done yet."""
     mark: str = ""
     """How the seconds are known."""
 
 
-def show_plan(runs: Iterable[Run], chores: Iterable[Chore]) -> None:
+def show_plan(runs: Iterable[Run], chores: Iterable[Chore], jobs: int | None = None) -> None:
     """Prints every run by what it is for, and every chore, with state and expected time; and the totals."""
     records, machine = load_records(RESULTS), made_with()["machine"]
     every = list[Item]()
@@ -50,11 +51,12 @@ def show_plan(runs: Iterable[Run], chores: Iterable[Chore]) -> None:
         items = list[Item]()
         for purpose, same in groupby(of_experiment, lambda run: run.purpose):
             print(": ".join(filter(None, (experiment, purpose))))
-            items += _show([_run_item(run, records, machine) for run in same])
+            items += _show([_item(run, records, machine) for run in same])
         print(f"  {_total(items)}\n")
         every += items
+    together = f", {_duration(_at_once([item.left for item in every], jobs))} with {jobs} at once" if jobs else ""
     every += _show([_chore_item(chore) for chore in chores])
-    print(f"all experiments: {_total(every)}\n{FOOTNOTE}")
+    print(f"all experiments: {_total(every)}{together}\n{FOOTNOTE}")
 
 
 def expected_seconds(run: Run, records: Iterable[Record], machine: Machine) -> tuple[float, float, str]:
@@ -65,11 +67,8 @@ def expected_seconds(run: Run, records: Iterable[Record], machine: Machine) -> t
     spec = run.experiment
 
     def distance(record: Record) -> tuple[bool, bool, float]:
-        return (
-            record.point != spec.point,
-            not record.machine.is_like(machine),
-            abs(log(record.env_steps / spec.all_env_steps)),
-        )
+        budget = abs(log(record.env_steps / spec.all_env_steps))
+        return record.point != spec.point, not record.machine.is_like(machine), budget
 
     def is_alike(record: Record) -> bool:
         same = (record.experiment, record.scale, record.model) == (spec.name, spec.scale, spec.model_name)
@@ -84,21 +83,17 @@ def expected_seconds(run: Run, records: Iterable[Record], machine: Machine) -> t
     return training, evaluation, "**" if at_another_point else "*" if elsewhere else ""
 
 
-def _run_item(run: Run, records: Sequence[Record], machine: Machine) -> Item:
+def _item(run: Run, records: Iterable[Record], machine: Machine) -> Item:
     training, evaluation, mark = expected_seconds(run, records, machine)
-    state = run.why_unrecorded()
-    if not state:
+    if not (lack := run.why_unrecorded()):
         return Item(run.command, "recorded", training + evaluation, 0.0, mark)
-    if run.finished():
-        return Item(run.command, "finished", training + evaluation, 0.0, mark)
     progress = run.progress()
-    if progress:
-        state += f", {progress:.0%} trained"
+    state = f"{lack}, {progress:.0%} trained" if progress else lack
     return Item(run.command, state, training + evaluation, (1 - progress) * training + evaluation, mark)
 
 
 def _chore_item(chore: Chore) -> Item:
-    return Item(chore.command, "recorded" if chore.is_done else "missing", nan, 0.0 if chore.is_done else nan)
+    return Item(chore.command, "recorded", left=0.0) if chore.is_done else Item(chore.command, "missing")
 
 
 def _show(items: Sequence[Item]) -> Sequence[Item]:
@@ -111,17 +106,24 @@ def _show(items: Sequence[Item]) -> Sequence[Item]:
 
 
 def _total(items: Sequence[Item]) -> str:
-    """What they take together, and what of that is to be done yet."""
-    whole, left = [item.seconds for item in items], [item.left for item in items]
-    return f"{len(items)} run{'s' * (len(items) != 1)}, {_sum(whole)}; to do: {_sum(left)}"
+    """What they take one after another, and what of that is to be done yet."""
+    whole, left = _sum([item.seconds for item in items]), _sum([item.left for item in items])
+    return f"{len(items)} run{'s' * (len(items) != 1)}, {whole}; to do: {left}"
 
 
 def _sum(seconds: Sequence[float]) -> str:
     known = [one for one in seconds if not isnan(one)]
-    words = [_duration(sum(known))] if known else []
-    if len(known) < len(seconds):
-        words.append(f"{len(seconds) - len(known)} unknown")
-    return " and ".join(words)
+    if not (unknown := len(seconds) - len(known)):
+        return _duration(sum(known))
+    return f"{_duration(sum(known))} and {unknown} unknown" if sum(known) else f"{unknown} unknown"
+
+
+def _at_once(seconds: Iterable[float], jobs: int) -> float:
+    """Until the last of them ends, so many at a time; of the known ones."""
+    busy = [0.0] * jobs
+    for one in seconds:
+        heapreplace(busy, busy[0] + (0.0 if isnan(one) else one))
+    return max(busy)
 
 
 def _duration(seconds: float) -> str:

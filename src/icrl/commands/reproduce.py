@@ -55,7 +55,7 @@ def reproduce(
     )
     afterwards = [] if specs or scale == "smoke" else [benchmark]
     if dry_run:
-        show_plan(runs, [*references, *afterwards])
+        show_plan(runs, [*references, *afterwards], jobs)
     else:
         failures += [failure for chore in references for failure in _attempt(chore)]
         failures += _train(runs, launcher, jobs)

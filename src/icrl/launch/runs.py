@@ -74,7 +74,7 @@ class Run:
     def finished(self) -> RunDirectory | None:
         """The run directory that holds its result: of the same spec, with its seeds and the most besides; or None."""
         found = []
-        for folder in sorted(self.directory.parent.glob("seed*")):
+        for folder in sorted(self.experiment.default_directory.parent.glob("seed*")):
             with suppress(UserError):
                 run = RunDirectory.read(folder)
                 is_done = run.manifest.get("status") == "done"

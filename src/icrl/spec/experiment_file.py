@@ -132,14 +132,9 @@ def _refuse_reserved(data: Mapping[str, Any], reserved: Iterable[str]) -> None:
         raise SpecError(problems)
 
 
-def model_names(name_or_path: str) -> tuple[str, ...]:
-    """The variants that a file compares."""
-    return ExperimentFile(name_or_path).models
-
-
 def _points(grid: Any) -> dict[str, tuple[Mapping[str, Any], ...]]:
     """The sets of changes of every point by its name: of a grid, or of every combination of a list of grids."""
-    if isinstance(grid, list):
+    if isinstance(grid, list) and grid:
         axes = [_named(f"grid[{index}]", axis) for index, axis in enumerate(grid)]
     else:
         axes = [_named("grid", grid)]
