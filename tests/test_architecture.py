@@ -25,13 +25,16 @@ LAYERS = (
     ("learners", "adaptation", "timing"),
     ("spec",),
     ("runs",),
-    ("records",),
+    ("records", "agent"),
     ("launch", "report", "evaluation"),
     ("commands", "exit_codes"),
     ("cli",),
-    ("__main__",),
+    ("__main__", "icrl"),
 )
-"""The parts of icrl, lowest layer first. A part may import itself and lower layers, never its neighbours."""
+"""The parts of icrl, lowest layer first. A part may import itself and lower layers, never its neighbours.
+
+`icrl` is the package's own file, which imports what acts when it is asked for it.
+"""
 
 LAYER = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 
@@ -81,7 +84,7 @@ def package_of(name: str) -> str:
 
 def wrong_imports(module: str, source: str) -> list[str]:
     """The imports of a module that point upwards, sideways, or past what its part may know."""
-    part = module.split(".")[1] if "." in module else "__version__"
+    part = module.split(".")[1] if "." in module else module
     wrong = []
     for name in imported_names(source):
         if package_of(name) != "icrl":

@@ -10,7 +10,7 @@ import typer
 
 from icrl.cli import app
 from icrl.spec.experiment_file import ExperimentFile, load_experiment
-from icrl.spec.shipped import shipped_specs
+from icrl.spec.shipped import shipped_agents, shipped_specs
 from tests.test_cli import Commands, run
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_an_example_is_a_command_on_what_exists(example: str, monkeypatch: pytes
     if verb == "train":
         names = ("model", "scale", "point", "overrides", "seed", "num_seeds", "wandb")
         load_experiment(target, **{name: options[name] for name in names})
-    elif target and not Path(target).is_dir():
+    elif target and target not in shipped_agents():
         load_experiment(target, model=options["model"], scale=options["scale"])
 
 

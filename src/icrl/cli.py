@@ -176,8 +176,8 @@ def evaluate(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="SPEC|RUN_DIR|CHECKPOINT",
-            help="A spec (its newest run is taken), a run directory or a checkpoint.",
+            metavar="SPEC|RUN_DIR|CHECKPOINT|AGENT",
+            help="A spec (its newest run is taken), a run directory, a checkpoint, or an agent that comes with icrl.",
         ),
     ],
     overrides: Overrides = None,
@@ -212,6 +212,7 @@ def evaluate(
 
     \b
     icrl evaluate meta_brax
+    icrl evaluate meta_brax-s5
     icrl evaluate results/runs/meta_brax/cpu/s5/seed0 --tasks held_out --trials 8
     """
     with failing_with_an_exit_code("evaluate", verbose):

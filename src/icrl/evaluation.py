@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from icrl.adaptation import ACTORS, Adaptation, measure
+from icrl.adaptation import ACTORS, Actor, Adaptation, measure
+from icrl.agent import Agent, load_agents
 from icrl.compiling import jit_for_one_run
-from icrl.errors import UserError, show
+from icrl.errors import UserError
 from icrl.records import Record, TaskResult, recorded_references
-from icrl.runs.checkpoints import newest, restore_params
+from icrl.runs.checkpoints import Checkpoint
 from icrl.runs.directory import RunDirectory
 from icrl.runs.provenance import made_with
 from icrl.spec.experiment import ExperimentSpec
@@ -59,33 +60,26 @@ def evaluate_run(
     if not names:
         raise UserError(f"--tasks: got {tasks}; expected tasks of that kind in {spec.name}, which has none")
 
-    training = spec.build()
-    template = jax.eval_shape(jax.vmap(training.init), jnp.zeros((spec.num_seeds, 2), jnp.uint32)).agent.params
+    agents = load_agents(Checkpoint.newest(checkpoint or run.path), spec)
     references = recorded_references(spec.name, environment.longest_trial, environment.action_repeat)
-    checkpoint, description = newest(checkpoint or run.path)
-    _, params = restore_params(checkpoint, template)
-    env_steps = description["metadata"].get("env_steps")
-    if not isinstance(env_steps, int):
-        raise UserError(f"{checkpoint}: got env_steps {show(env_steps)}; expected a checkpoint made by `icrl train`")
-    environments = environment.build(names, len(names) * episodes, trials_per_episode=trials)
-    play = jit_for_one_run(partial(measure, training.policy, environments, sample=spec.evaluation.sample_actions))
+    environments = agents[0].environments(names, len(names) * episodes, trials=trials)
+    play = jit_for_one_run(partial(measure, agents[0].policy, environments, sample=spec.evaluation.sample_actions))
     key = jax.random.PRNGKey(spec.evaluation.seed)
 
-    def played(seed_index: int, actor: str) -> Adaptation:
-        of_seed = jax.tree.map(lambda leaf: leaf[seed_index], params)
-        return jax.device_get(play(of_seed, jnp.int32(ACTORS.index(actor)), key=key))
+    def played(agent: Agent, actor: Actor) -> Adaptation:
+        return jax.device_get(play(agent.params, jnp.int32(ACTORS.index(actor)), key=key))
 
-    agents = [played(index, "agent") for index in range(spec.num_seeds)]
-    random, do_nothing = (played(0, actor) for actor in ACTORS[1:])
+    adaptations = [played(agent, "agent") for agent in agents]
+    random, do_nothing = (played(agents[0], actor) for actor in ACTORS[1:])
     longest_trial = environment.longest_trial
     unplayed = trials * longest_trial - environments.episode_steps  # where only the shorter tasks are evaluated
 
     def result_of(name: str) -> TaskResult:
         rows = environments.row_task == environments.tasks.index(name)
-        rewards = [np.pad(agent.reward[:, rows].mean(axis=1), (0, unplayed)) for agent in agents]
+        rewards = [np.pad(of_seed.reward[:, rows].mean(axis=1), (0, unplayed)) for of_seed in adaptations]
         return TaskResult(
             split=environment.split_of(name),
-            returns=_rounded([agent.returns[rows] for agent in agents]),
+            returns=_rounded([of_seed.returns[rows] for of_seed in adaptations]),
             reward_by_step=_rounded(rewards),
             random=float(random.returns[rows].mean()),
             do_nothing=float(do_nothing.returns[rows].mean()),
@@ -97,7 +91,7 @@ def evaluate_run(
         scale=spec.scale,
         point=spec.point,
         rung=environment.rung,
-        env_steps=env_steps,
+        env_steps=agents[0].env_steps,
         **made_with(),
         changes=tuple(changes),
         trials_per_episode=environment.trials_per_episode,
@@ -105,7 +99,7 @@ def evaluate_run(
         action_repeat=environment.action_repeat,
         trials=trials,
         num_episodes=episodes,
-        num_parameters=sum(int(np.prod(leaf.shape[1:])) for leaf in jax.tree.leaves(params)),
+        num_parameters=sum(leaf.size for leaf in jax.tree.leaves(agents[0].params)),
         tasks={name: result_of(name) for name in names},
         seconds=round(time.monotonic() - started, 3),
         **_training_cost(run),

@@ -20,6 +20,7 @@ from icrl.fields import Bound, Label, Name, PositiveInt, Spec, at_least
 from icrl.runs.disk import to_json, write_atomically
 from icrl.runs.provenance import Machine
 from icrl.spec.parse import parse, to_dict
+from icrl.spec.shipped import shipped_references
 
 logger = logging.getLogger(__name__)
 
@@ -270,16 +271,20 @@ def load_references(path: Path) -> References:
 
 
 def recorded_references(experiment: str, trial_steps: int, action_repeat: int) -> dict[str, Reference]:
-    """The recorded references that fit these trials, by task; none where they are damaged, which is said."""
-    path = references_path(experiment)
-    if not path.exists():
-        return {}
-    try:
-        found = load_references(path)
-    except UserError as error:
-        logger.warning("no score is given: %s", error)
-        return {}
-    return found.references if found.fit(trial_steps, action_repeat) else {}
+    """The recorded references that fit these trials, by task: the present folder's, else those that come with icrl.
+
+    Damaged ones are left out, which is said.
+    """
+    for path in (references_path(experiment), shipped_references(experiment)):
+        if path.exists():
+            try:
+                found = load_references(path)
+            except UserError as error:
+                logger.warning("these references are not used: %s", error)
+                continue
+            if found.fit(trial_steps, action_repeat):
+                return found.references
+    return {}
 
 
 def read_object(path: Path) -> dict[str, Any]:

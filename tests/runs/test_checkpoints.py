@@ -14,8 +14,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+import icrl.runs.checkpoints
 from icrl.errors import MachineError, UserError
-from icrl.runs.checkpoints import Checkpoints, _named_leaves, newest, restore_params
+from icrl.runs.checkpoints import Checkpoint, Checkpoints, _named_leaves
 
 ON_TWO_DEVICES = """
 import sys, jax, jax.numpy as jnp
@@ -33,10 +34,14 @@ print(restored["a"].devices() == {first}, elsewhere["a"].devices() == {second})
 
 
 class State(NamedTuple):
-    params: Any
+    agent: dict[str, Any]
     moments: Any
     count: jax.Array
     key_data: jax.Array
+
+    @property
+    def params(self) -> Any:
+        return self.agent["params"]
 
 
 def make_state(seed: int = 0, width: int = 5) -> State:
@@ -47,7 +52,7 @@ def make_state(seed: int = 0, width: int = 5) -> State:
         "s5": [jnp.array([-0.0, jnp.inf, jnp.nan]), jax.random.normal(key, (7,), jnp.bfloat16)],
     }
     return State(
-        params=params,
+        agent={"params": params},
         moments={
             "flags": jnp.array([True, False]),
             "empty": jnp.zeros((2, 0), jnp.int32),
@@ -148,7 +153,10 @@ def test_there_is_nothing_to_restore_at_first(tmp_path: Path):
     assert Checkpoints(tmp_path / "checkpoints").restore(make_state()) is None
 
 
-def test_the_parameters_are_restored_alone_from_a_run_its_checkpoints_or_one_of_them(tmp_path: Path):
+def test_the_parameters_are_restored_alone_from_a_run_its_checkpoints_or_one_of_them(tmp_path: Path, monkeypatch):
+    checked: list[Path] = []
+    checksum = icrl.runs.checkpoints._checksum
+    monkeypatch.setattr("icrl.runs.checkpoints._checksum", lambda path: checked.append(path) or checksum(path))
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     for update in (1, 2):
         checkpoints.save(update, make_state(update), metadata={"env_steps": 100 * update})
@@ -159,21 +167,18 @@ def test_the_parameters_are_restored_alone_from_a_run_its_checkpoints_or_one_of_
         (tmp_path / "checkpoints" / "1", 1),
         (shutil.copytree(tmp_path / "checkpoints" / "1", tmp_path / "published"), 1),
     ]:
-        restored_update, params = restore_params(path, template)
-        assert restored_update == update
-        assert same_bits(params, make_state(update).params)
-        folder, description = newest(path)
-        assert restore_params(folder, template)[0] == update
-        assert description == {
-            "update": update,
-            "best_score": None,
-            "metadata": {"env_steps": 100 * update},
-        }
+        checked.clear()
+        checkpoint = Checkpoint.newest(path)
+        assert (checkpoint.description["update"], checkpoint.description["best_score"]) == (update, None)
+        assert checkpoint.metadata == {"env_steps": 100 * update}
+        assert same_bits(checkpoint.params(template), make_state(update).params)
+        assert len(checked) == len(set(checked)) == 2  # every file is verified once
+        assert Checkpoint.newest(checkpoint.folder) == checkpoint
 
 
 def test_a_folder_without_checkpoints_is_the_users_mistake(tmp_path: Path):
     with pytest.raises(UserError, match="got no checkpoint"):
-        restore_params(tmp_path, make_state().params)
+        Checkpoint.newest(tmp_path).params(make_state().params)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +191,7 @@ def test_a_folder_without_checkpoints_is_the_users_mistake(tmp_path: Path):
         (make_state()._replace(count=jnp.uint32(0)), r"count: got int32\[\]; expected uint32\[\]"),
         (make_state()._replace(moments={}), r"moments\.flags: got bool\[2\]; expected nothing"),
         (
-            make_state()._replace(params={**make_state().params, "decoder": jnp.zeros(2)}),
+            make_state()._replace(agent={"params": {**make_state().params, "decoder": jnp.zeros(2)}}),
             r"params\.decoder: got nothing; expected float32\[2\]",
         ),
     ],
@@ -201,9 +206,9 @@ def test_a_state_that_does_not_fit_is_refused_leaf_by_leaf(tmp_path: Path, templ
 def test_parameters_that_do_not_fit_are_refused(tmp_path: Path):
     Checkpoints(tmp_path).save(1, make_state())
     with pytest.raises(UserError, match=r"params\.encoder\.bias: got float32\[5\]; expected float32\[6\]"):
-        restore_params(tmp_path, make_state(width=6).params)
+        Checkpoint.newest(tmp_path).params(make_state(width=6).params)
     with pytest.raises(UserError, match=r"params\.s5\.0: got float32\[3\]; expected nothing"):
-        restore_params(tmp_path, {"encoder": make_state().params["encoder"]})
+        Checkpoint.newest(tmp_path).params({"encoder": make_state().params["encoder"]})
 
 
 # Which are kept
@@ -214,7 +219,7 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path: Path):
     for update, score in [(1, -0.5), (2, -0.1), (3, None), (4, float("nan")), (5, -1.0)]:
         checkpoints.save(update, make_state(update), score)
     assert names(tmp_path) == {"2", "4", "5"}
-    assert restore_params(tmp_path, make_state().params)[0] == 5
+    assert Checkpoint.newest(tmp_path).description["update"] == 5
 
 
 def test_the_best_is_remembered_after_a_restart(tmp_path: Path):
@@ -236,7 +241,7 @@ def test_saving_an_update_again_replaces_it(tmp_path: Path):
     checkpoints.save(1, make_state(2), 0.7)
     assert names(tmp_path) == {"1"}
     assert same_bits(checkpoints.restore(make_state())[1], make_state(2))
-    assert newest(tmp_path)[1]["best_score"] == 0.7
+    assert Checkpoint.newest(tmp_path).description["best_score"] == 0.7
 
 
 # Damage
@@ -279,7 +284,7 @@ def test_any_damaged_file_of_the_newest_makes_the_one_before_be_taken(
         assert update == 1
         assert same_bits(state, make_state(1))
         assert f"{path / '2'}: the checkpoint cannot be read: " in caplog.text
-        assert restore_params(path, make_state().params)[0] == 1
+        assert Checkpoint.newest(path).description["update"] == 1
     assert capfd.readouterr() == ("", "")
 
 
@@ -312,7 +317,7 @@ def test_when_all_are_damaged_the_run_is_not_silently_started_anew(two_checkpoin
     with pytest.raises(MachineError, match=r"only damaged checkpoints.*start anew in another folder"):
         Checkpoints(path).restore(make_state())
     with pytest.raises(MachineError, match=rf"{path}/2: got only damaged"):
-        restore_params(path / "2", make_state().params)
+        Checkpoint.newest(path / "2").params(make_state().params)
 
 
 # The disk
@@ -377,7 +382,7 @@ def test_checkpoints_that_orbax_wrote_are_read(tmp_path: Path, capfd):
     capfd.readouterr()
     older = shutil.copytree(tmp_path, tmp_path.with_name("[older]"))
     assert same_bits(Checkpoints(older).restore(make_state())[1], make_state(2))
-    assert same_bits(restore_params(older / "2", make_state().params)[1], make_state(2).params)
+    assert same_bits(Checkpoint.newest(older / "2").params(make_state().params), make_state(2).params)
     flip_a_bit(older / "2" / "arrays" / "manifest.ocdbt")
     assert Checkpoints(older).restore(make_state())[0] == 1
     shutil.rmtree(tmp_path / "2" / "arrays")

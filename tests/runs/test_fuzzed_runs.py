@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icrl.errors import IcrlError, UserError
-from icrl.runs import checkpoints, directory
-from icrl.runs.checkpoints import Checkpoints
+from icrl.runs import directory
+from icrl.runs.checkpoints import Checkpoint, Checkpoints
 from icrl.runs.directory import RunDirectory
 from tests.mutations import cases, mutated, mutated_bytes
 
@@ -150,17 +150,18 @@ def write_description(newest: Path, content: bytes) -> None:
 @given(mutated(DESCRIPTION))
 def test_metadata_with_other_values_and_the_right_checksum_is_fallen_back_from_or_used(newest: Path, value):
     write_description(newest, json.dumps(value).encode())
-    _, found = checkpoints.newest(newest.parent)
-    expected = value if found["update"] == 2 else {**DESCRIPTION, **OLDER}
-    expected = {key: expected[key] for key in ("update", "best_score", "metadata")}
-    assert json.dumps(found) == json.dumps(expected)  # in which NaN is equal to itself
+    found = Checkpoint.newest(newest.parent)
+    expected = value if found.description["update"] == 2 else {**DESCRIPTION, **OLDER}
+    assert json.dumps(found.description) == json.dumps(expected)  # in which NaN is equal to itself
 
 
 @cases(100)
 @given(mutated_bytes(json.dumps(DESCRIPTION).encode()))
 def test_metadata_with_other_bytes_is_fallen_back_from(newest: Path, content: bytes):
     (newest / "metadata.json").write_bytes(content)
-    assert checkpoints.newest(newest.parent)[1]["update"] == (2 if content == json.dumps(DESCRIPTION).encode() else 1)
+    assert Checkpoint.newest(newest.parent).description["update"] == (
+        2 if content == json.dumps(DESCRIPTION).encode() else 1
+    )
 
 
 @cases(40)
@@ -178,4 +179,4 @@ def test_a_state_is_restored_or_refused_whatever_its_metadata_says(newest: Path,
 @given(mutated_bytes(b'{"metadata.json": 123, "../1/metadata.json": 5, "/dev/zero": 5, "arrays/d/x": 7}'))
 def test_checksums_with_other_bytes_are_fallen_back_from_and_lead_nowhere_else(newest: Path, content: bytes):
     (newest / "checksums.json").write_bytes(content)
-    assert checkpoints.newest(newest.parent)[1]["update"] == 1
+    assert Checkpoint.newest(newest.parent).description["update"] == 1

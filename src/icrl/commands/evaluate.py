@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from icrl.evaluation import Tasks, evaluate_run
-from icrl.records import save_record
+from icrl.records import RESULTS, save_record
 from icrl.report.evaluation import show_evaluation
 from icrl.runs import compilation_cache
 from icrl.runs.directory import EVALUATION, RunDirectory
@@ -12,6 +12,7 @@ from icrl.runs.disk import require_folder
 from icrl.runs.find import find_run
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.parse import apply_overrides, parse
+from icrl.spec.shipped import shipped_agents
 
 
 def evaluate(
@@ -27,7 +28,7 @@ def evaluate(
     out: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> None:
-    """Evaluates the newest run of a spec, a run directory or a checkpoint; prints the table and writes the record.
+    """Evaluates a run, a checkpoint or a shipped agent; prints the table and writes the record.
 
     Raises:
         UserError: there is no such run, or its checkpoint does not fit the spec.
@@ -36,6 +37,8 @@ def evaluate(
     path = find_run(target, model=model, scale=scale, seed=seed, point=point)
     run = RunDirectory.read(path)
     spec = parse(ExperimentSpec, apply_overrides(run.spec, overrides))
+    if out is None and run.path.resolve() in shipped_agents().values():
+        out = RESULTS / "runs" / run.path.name  # what came with icrl stays as it came
     folder = run.path if out is None else require_folder(out)
     options = {"--tasks": None if tasks == "all" else tasks, "--episodes": episodes, "--trials": trials}
     changes = [*overrides, *(f"{option} {value}" for option, value in options.items() if value is not None)]

@@ -19,8 +19,9 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -104,10 +105,15 @@ class Checkpoints:
             UserError: the state has other leaves, shapes or dtypes than the template.
             MachineError: there are checkpoints, but none can be read.
         """
+
+        def read(folder: Path) -> tuple[int, PyTree]:
+            description = _verified_description(folder)
+            return description["update"], _read(folder, description, template)
+
         with writing(self.path):
             self._clear_up()
         folders = self.newest_first()
-        return _first_readable(folders, lambda folder: _read(folder, template)) if folders else None
+        return _first_readable(folders, read) if folders else None
 
     def newest_first(self) -> list[Path]:
         """The folders of the checkpoints, readable or not."""
@@ -132,33 +138,43 @@ class Checkpoints:
             (self.path / str(other)).rename(self.path / f"{other}.discarded")
 
 
-def restore_params(path: Path, template: PyTree) -> tuple[int, PyTree]:
-    """The update and the parameters alone, the leaves of the state below `agent.params`.
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint whose files are known to be as they were written."""
 
-    Args:
-        path: one checkpoint, or a folder of checkpoints or a run directory, of which the newest readable one is taken.
-        template: the parameters, or their shapes.
+    folder: Path
+    description: dict[str, Any]
+    """What its metadata.json says."""
 
-    Raises:
-        UserError: there is no checkpoint, or its parameters do not fit the template.
-        MachineError: none can be read.
-    """
-    return _first_readable(_candidates(path), lambda folder: _read(folder, template, "agent.params."))
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the caller of `Checkpoints.save` gave."""
+        return self.description["metadata"]
 
+    @classmethod
+    def newest(cls, path: Path) -> Self:
+        """The newest readable one.
 
-def newest(path: Path) -> tuple[Path, dict[str, Any]]:
-    """The folder of the checkpoint that `restore_params` takes, and its `update`, `best_score` and `metadata`.
+        Args:
+            path: one checkpoint, or a folder of checkpoints or a run directory.
 
-    Raises:
-        UserError: there is no checkpoint.
-        MachineError: none can be read.
-    """
+        Raises:
+            UserError: there is no checkpoint.
+            MachineError: none can be read.
+        """
+        return _first_readable(_candidates(path), lambda folder: cls(folder, _verified_description(folder)))
 
-    def read(folder: Path) -> tuple[Path, dict[str, Any]]:
-        description = _verified_description(folder)
-        return folder, {key: description[key] for key in ("update", "best_score", "metadata")}
+    def params(self, template: PyTree) -> PyTree:
+        """The parameters alone, the leaves of the state below `agent.params`.
 
-    return _first_readable(_candidates(path), read)
+        Args:
+            template: the parameters, or their shapes.
+
+        Raises:
+            UserError: they do not fit the template.
+            MachineError: they cannot be read.
+        """
+        return _first_readable([self.folder], lambda folder: _read(folder, self.description, template, "agent.params."))
 
 
 def _candidates(path: Path) -> list[Path]:
@@ -233,7 +249,7 @@ def _unpack(path: Path, wanted: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _read_back(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Raises OSError unless a checkpoint reads as what it was made of."""
     try:
-        _, saved = _saved(folder, arrays)
+        saved = _saved(folder, _verified_description(folder), arrays)
     except (_UnreadableError, UserError) as error:
         raise OSError(f"it cannot be read back: {error}") from error
     if any(saved[name].tobytes() != array.tobytes() for name, array in arrays.items()):
@@ -271,15 +287,16 @@ def _is_description(value: Any) -> bool:
     )
 
 
-def _read(folder: Path, template: PyTree, below: str = "") -> tuple[int, PyTree]:
-    description, arrays = _saved(folder, _named_leaves(template, below), below)
+def _read(folder: Path, description: Mapping[str, Any], template: PyTree, below: str = "") -> PyTree:
+    arrays = _saved(folder, description, _named_leaves(template, below), below)
     leaves = [_on_device(array, name in description["weakly_typed"]) for name, array in arrays.items()]
-    return description["update"], jax.tree.unflatten(jax.tree.structure(template), leaves)
+    return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
-def _saved(folder: Path, wanted: Mapping[str, Any], below: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What metadata.json says, and the arrays of the wanted leaves, which must be all `below`, in their order."""
-    description = _verified_description(folder)
+def _saved(
+    folder: Path, description: Mapping[str, Any], wanted: Mapping[str, Any], below: str = ""
+) -> dict[str, np.ndarray]:
+    """The arrays of the wanted leaves, which must be all `below`, in their order."""
     _require_same_types(
         folder,
         expected={name: _type(leaf) for name, leaf in wanted.items()},
@@ -287,10 +304,10 @@ def _saved(folder: Path, wanted: Mapping[str, Any], below: str = "") -> tuple[di
     )
     try:
         if (folder / ARRAYS).exists():
-            return description, _unpack(folder / ARRAYS, wanted)
+            return _unpack(folder / ARRAYS, wanted)
         from icrl.runs import orbax_arrays  # importing Orbax takes a second, which only old checkpoints need
 
-        return description, orbax_arrays.read(folder / ORBAX_ARRAYS, wanted)
+        return orbax_arrays.read(folder / ORBAX_ARRAYS, wanted)
     except Exception as error:  # a ZIP or an Orbax checkpoint can be damaged in many ways
         raise _UnreadableError(str(error).partition("\n")[0][:300]) from error
 

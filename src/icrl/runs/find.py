@@ -7,16 +7,30 @@ from icrl.runs.directory import RunDirectory
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import parse
-from icrl.spec.shipped import existing_path
+from icrl.spec.shipped import existing_path, shipped_agents
 
 
-def find_run(target: str, *, model: str | None, scale: str | None, seed: int | None, point: str | None = None) -> Path:
-    """The run directory or checkpoint that a command's target means; a spec means its newest run.
+def find_run(
+    target: str,
+    *,
+    model: str | None = None,
+    scale: str | None = None,
+    seed: int | None = None,
+    point: str | None = None,
+) -> Path:
+    """The run directory or checkpoint that a command's target means.
+
+    Args:
+        target: its path, the name of a shipped agent, or a spec, which means its newest run.
+        model: of the spec's run, as are scale, seed and point.
+        scale: by default the spec's.
+        seed: one that the run trained; by default any.
+        point: by default off the grid.
 
     Raises:
         UserError: there is none.
     """
-    path = existing_path(target)
+    path = existing_path(target) or shipped_agents().get(target)
     if path and path.is_dir():
         given = {"--model": model, "--scale": scale, "--seed": seed, "--point": point}
         ineffective = [option for option, value in given.items() if value is not None]
