@@ -133,7 +133,7 @@ class Record(Spec):
     source: str = ""
     """Where the record was read from; not in the file."""
     apart: frozenset[str] = frozenset()
-    """Tasks that count in no mean, since they ask for no adaptation; not in the file."""
+    """Tasks that count in no mean score, since they ask for no adaptation; not in the file."""
 
     def problems(self) -> list[Problem]:
         """Fields out of bounds; where there are none, arrays of another shape than the others say."""
@@ -156,16 +156,6 @@ class Record(Spec):
     def trials_keep_step(self) -> bool:
         """Whether a step in context is in the same trial of every episode: not where trials end early."""
         return self.trials == 1 or all(np.any(task.reward_by_step[:, -1]) for task in self.tasks.values())
-
-    @property
-    def last_returns(self) -> list[np.ndarray]:
-        """Returns of the last trial that training knew, [seed, episode, 1] for every training task."""
-        return [task.returns[:, :, [self.last_trial]] for task in self.split("train").values()]
-
-    @property
-    def is_normalised(self) -> bool:
-        """Whether every task has a normalised score."""
-        return all(self.score(name) is not None for name in self.tasks)
 
     def split_title(self, split: Split) -> str:
         """A split as a reader sees it, with what an evaluation changes of its tasks."""
@@ -190,20 +180,30 @@ class Record(Spec):
         """Normalised score of every trial of a task, [seed, episode, trial], or None without a reference."""
         return self.reference(task).normalise(self.tasks[task].returns)
 
-    def counted(self, split: Split) -> dict[str, TaskResult]:
-        """The tasks of a split that its mean is over: all but those apart, or all if there are no others."""
-        tasks = self.split(split)
-        return {name: task for name, task in tasks.items() if name not in self.apart} or tasks
+    def unscored(self, split: Split) -> list[str]:
+        """The tasks of a split without a reference, hence without a score."""
+        return [name for name in self.split(split) if self.score(name) is None]
+
+    def counted(self, split: Split) -> list[str]:
+        """The tasks of a split that its mean score is over: of those with a score all but those apart, if any."""
+        scored = [name for name in self.split(split) if self.score(name) is not None]
+        return [name for name in scored if name not in self.apart] or scored
 
     def uncounted(self, split: Split) -> list[str]:
-        """Names of the tasks of a split that its mean leaves out."""
-        return [name for name in self.split(split) if name not in self.counted(split)]
+        """The tasks of a split that its mean score leaves out as asking for no adaptation."""
+        return [name for name in self.split(split) if name not in (*self.counted(split), *self.unscored(split))]
 
     def scores(self, split: Split) -> list[np.ndarray]:
-        """Normalised scores per counted task of a split, [seed, episode, trial]; returns, unless `is_normalised`."""
-        tasks = self.counted(split)
-        scores = [score for name in tasks if (score := self.score(name)) is not None]
-        return scores if self.is_normalised else [task.returns for task in tasks.values()]
+        """Normalised score of every trial, [seed, episode, trial] for every counted task of a split."""
+        return [score for name in self.counted(split) if (score := self.score(name)) is not None]
+
+    def returns(self, split: Split) -> list[np.ndarray]:
+        """Return of every trial, [seed, episode, trial] for every task of a split."""
+        return [task.returns for task in self.split(split).values()]
+
+    def measure(self, split: Split) -> Literal["score", "return"]:
+        """What the mean of a split is given in: scores where there are any."""
+        return "score" if self.counted(split) else "return"
 
     def beside(self, other: Record) -> Record:
         """This record on the tasks of another, measured against the other's references."""

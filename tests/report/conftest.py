@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def make_record(model: str = "s5", rung: str = "sign", shift: float = 0.0, refer
             },
         },
     }
-    return data | {"references": REFERENCES} if references else data
+    return data | {"references": deepcopy(REFERENCES)} if references else data
 
 
 @pytest.fixture

@@ -65,6 +65,15 @@ def test_without_references_the_axis_says_return(make_data: Callable[..., Data])
     np.testing.assert_allclose(line(figure.axes[0], "S5")[1], [15.0, 25.0])
 
 
+def test_a_split_without_a_reference_has_an_axis_of_returns_beside_one_of_scores(make_data: Callable[..., Data]):
+    data = make_data()
+    data["references"] = {"pendulum": data["references"]["pendulum"]}
+    train, held_out = figures.adaptation_curves([parse(Record, data)]).axes
+    assert (train.get_ylabel(), held_out.get_ylabel()) == ("normalised score", "return per trial")
+    np.testing.assert_allclose(line(train, "S5")[1], [0.25, 0.75])
+    np.testing.assert_allclose(line(held_out, "S5")[1], [-20.0, 0.0])
+
+
 def test_rewards_by_step_are_means_over_seeds_with_references_per_step(comparison: Comparison):
     figure = figures.reward_by_step(comparison.headline)
     pendulum, reacher = figure.axes

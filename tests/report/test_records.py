@@ -54,25 +54,31 @@ def test_score_0_is_the_better_of_random_and_do_nothing_and_score_1_the_speciali
 def test_scores_are_returns_on_the_scale_of_the_references(make_data: Callable[..., Data]):
     record = parse(Record, make_data())
     [train], [held_out] = record.scores("train"), record.scores("held_out")
-    assert record.is_normalised
     assert train[0].tolist() == [[0.2, 0.7], [0.3, 0.8]]
     assert held_out[0].tolist() == [[0.5, 1.0], [0.5, 1.0]]
 
 
-def test_without_references_scores_are_returns_and_floors_what_the_evaluation_measured(
+def test_without_references_there_is_no_score_and_floors_are_what_the_evaluation_measured(
     make_data: Callable[..., Data],
 ):
     record = parse(Record, make_data(references=False))
-    assert not record.is_normalised
-    assert record.scores("train")[0] is record.tasks["pendulum"].returns
+    assert (record.scores("train"), record.measure("train")) == ([], "return")
+    assert record.returns("train") == [record.tasks["pendulum"].returns]
     assert record.reference("pendulum") == Reference(random=9.0, do_nothing=5.0)
     assert record.score("pendulum") is None
 
 
-def test_one_task_without_a_reference_leaves_no_task_normalised(make_data: Callable[..., Data]):
-    record = parse(Record, replaced(make_data(), "references/reacher", ...))
-    assert not record.is_normalised
-    assert record.scores("train")[0] is record.tasks["pendulum"].returns
+def test_a_task_without_a_reference_is_left_out_of_the_mean_score_alone(make_data: Callable[..., Data]):
+    data = make_data()
+    data["tasks"]["twin"] = data["tasks"]["pendulum"]
+    record = parse(Record, data)
+    assert [(record.measure(split), record.unscored(split)) for split in record.splits] == [
+        ("score", ["twin"]),
+        ("score", []),
+    ]
+    assert record.counted("train") == ["pendulum"]
+    assert [score.mean() for score in record.scores("train")] == [0.5]
+    assert len(record.returns("train")) == 2
 
 
 def test_the_last_trial_is_the_last_that_training_knew(make_data: Callable[..., Data]):
@@ -88,7 +94,7 @@ def test_a_record_beside_another_takes_its_tasks_and_references(make_data: Calla
     beside = whole.beside(part)
     assert list(beside.tasks) == ["pendulum"]
     assert beside.reference("pendulum") == part.reference("pendulum")
-    assert beside.is_normalised
+    assert beside.score("pendulum") is not None
 
 
 def test_what_an_unfinished_training_lacks_may_be_absent(make_data: Callable[..., Data]):
@@ -211,7 +217,7 @@ def test_references_fit_records_of_their_conditions_as_far_as_both_are_known(res
 def test_references_are_those_of_the_experiment(results: Path):
     path = results / "references" / "probe.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"experiment": "other"}))
-    assert not any(record.is_normalised for record in load_records(results))
+    assert not any(record.scores("train") for record in load_records(results))
 
 
 def test_a_step_in_context_is_in_one_trial_only_where_trials_last_to_their_limit(make_data: Callable[..., Data]):

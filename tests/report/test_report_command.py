@@ -1,12 +1,18 @@
 import json
 import re
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from icrl.commands.report import report
 from icrl.errors import UserError
+from icrl.report import intervals
+from icrl.report.statistics import Interval, bootstrap
 
 RECORDED = Path(__file__).parents[2] / "results" / "benchmark"
 
@@ -107,6 +113,37 @@ def test_without_references_returns_are_compared(results: Path):
     readme = (results / "README.md").read_text()
     assert "| model | return, first trial | return, last trial |" in readme
     assert "| S5 | 15.00 [" in section(readme, "Training tasks, unseen projections")
+
+
+def test_a_task_without_a_reference_is_left_out_of_the_mean_score_and_named(results: Path):
+    for path in results.glob("records/probe/smoke/*.json"):
+        data = json.loads(path.read_text())
+        data["tasks"]["twin"] = data["tasks"]["pendulum"] | {"returns": [[[0.0, 100.0]] * 2] * 2}
+        path.write_text(json.dumps(data))
+    report(results)
+    train = section((results / "README.md").read_text(), "Training tasks, unseen projections")
+    assert "| S5 | 0.25 [" in train
+    assert "Without `twin`: there is no reference, hence no score." in train
+
+
+def test_every_interval_is_bootstrapped_once(results: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = Counter[tuple[object, ...]]()
+
+    def counted(scores: Sequence[np.ndarray], **options: Any) -> list[Interval]:
+        asked[(*(task.tobytes() for task in scores), *options.values())] += 1
+        return bootstrap(scores, **options)
+
+    monkeypatch.setattr(intervals, "bootstrap", counted)
+    for number, path in enumerate(sorted(results.glob("records/probe/smoke/*.json"))):
+        data = json.loads(path.read_text())
+        for name, task in data["tasks"].items():  # no two quantities have the same numbers
+            task["returns"] = np.random.default_rng([number, len(name)]).normal(size=(2, 2, 2)).tolist()
+        twin = np.random.default_rng([number, 0]).normal(size=(2, 2, 2)).tolist()  # of a split with two tasks
+        data["tasks"]["twin"] = data["tasks"]["pendulum"] | {"returns": twin}
+        path.write_text(json.dumps(data))
+    report(results)
+    assert asked
+    assert set(asked.values()) == {1}
 
 
 def test_a_malformed_record_leaves_everything_unwritten(results: Path):

@@ -50,7 +50,7 @@ def test_a_task_apart_is_marked_and_counts_in_no_mean(make_data: Callable[..., D
     assert "easy" not in cells
     assert cells["easy*"][-2:] == ["0.00", "1.00"]
     assert [list(table.columns[7].cells)[i] for i in (2, 6)] == ["0.25", "0.50"]  # of the pendulum, of the reacher
-    assert str(table.caption).endswith("\n* not in the mean: the memoryless agent comes near the specialist")
+    assert str(table.caption).endswith("\n* not in the mean score: the memoryless agent comes near the specialist")
 
 
 def test_where_every_task_of_a_split_is_apart_none_is_marked(make_data: Callable[..., Data]):
@@ -61,7 +61,18 @@ def test_where_every_task_of_a_split_is_apart_none_is_marked(make_data: Callable
 def test_what_nobody_measured_is_a_dash(make_data: Callable[..., Data]):
     table = evaluation_table(parse(Record, make_data(references=False)), intervals=False)
     assert rows(table)["pendulum"] == ["15.0", "25.0", "9.0", "5.0", "–", "–", "–", "–"]
-    assert "needs every task's references" in str(table.caption)
+    assert "needs references" in str(table.caption)
+
+
+def test_a_task_without_a_reference_leaves_the_mean_score_to_the_others(make_data: Callable[..., Data]):
+    data = make_data()
+    data["tasks"]["twin"] = data["tasks"]["pendulum"] | {"returns": [[[0.0, 5.0]] * 2] * 2}
+    table = evaluation_table(parse(Record, data), intervals=False)
+    cells = [[str(cell) for cell in column.cells] for column in table.columns]
+    mean = [column[3] for column in cells]  # of the training tasks; the reacher's comes later
+    assert mean == ["mean", "7.5", "15.0", "", "", "", "", "0.25", "0.75"]
+    assert rows(table)["twin"][-2:] == ["–", "–"]
+    assert str(table.caption).endswith("\n– not in the mean score: no reference")
 
 
 def test_the_caption_says_what_the_brackets_are_over(make_data: Callable[..., Data]):

@@ -187,9 +187,9 @@ def refuse_twins(records: Iterable[Record], condition: Callable[[Record], str], 
 
 
 def _layout(record: Record) -> str:
-    tasks = ", ".join(sorted(f"{name} ({task.split})" for name, task in record.tasks.items()))
-    references = "with" if record.is_normalised else "without"
-    return f"{record.trials} trials of {record.trial_steps} steps, {references} references, on {tasks}"
+    reference = {name: "" if record.score(name) is not None else ", no reference" for name in record.tasks}
+    tasks = ", ".join(sorted(f"{name} ({task.split}{reference[name]})" for name, task in record.tasks.items()))
+    return f"{record.trials} trials of {record.trial_steps} steps, on {tasks}"
 
 
 def _conditions(record: Record) -> tuple[Any, ...]:

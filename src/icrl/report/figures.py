@@ -13,19 +13,22 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from icrl.records import Record, Split
 from icrl.report.comparison import label, rung_order
-from icrl.report.grid import Grid, last_return, seconds_per_seed
-from icrl.report.statistics import bootstrap
+from icrl.report.grid import Grid, seconds_per_seed
+from icrl.report.intervals import last_return, means, task_returns
 from icrl.report.style import BAND, INK, add_legend, model_styles, styled
 
 
 @styled
 def adaptation_curves(records: Sequence[Record]) -> Figure:
-    """Score by trial, mean over tasks with 95 % interval: a panel per split, a line per model."""
+    """Score by trial, mean over tasks with 95 % interval: a panel per split, a line per model.
+
+    Return, in a split without any reference.
+    """
     figure, panels = _split_panels(records)
     styles = model_styles(record.model for record in records)
     for split, axes in panels.items():
         for record in records:
-            intervals = bootstrap(record.scores(split))
+            intervals = means(record, split)
             trials = np.arange(1, record.trials + 1)
             colour, marker = styles[record.model]
             axes.fill_between(trials, [i.low for i in intervals], [i.high for i in intervals], color=colour, **BAND)
@@ -36,7 +39,8 @@ def adaptation_curves(records: Sequence[Record]) -> Figure:
                 marker=marker,
                 label=label(record.model),
             )
-        axes.set_title(f"{records[0].split_title(split)} (mean of {len(records[0].counted(split))})")
+        averaged = records[0].counted(split) or records[0].split(split)
+        axes.set_title(f"{records[0].split_title(split)} (mean of {len(averaged)})")
         axes.set_xlabel("trial of the episode")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _mark_horizon(axes, records, start=0.5, trial_length=1)
@@ -88,8 +92,7 @@ def bars_per_task(records: Sequence[Record]) -> Figure:
     }
     for name, axes in panels.items():
         for place, record in enumerate(records):
-            task = record.tasks[name]
-            intervals = bootstrap([task.returns])
+            intervals = task_returns(record, name)
             first, last = intervals[0], intervals[record.last_trial]
             floor = record.reference(name).floor
             height, colour = last.estimate - floor, styles[record.model][0]
@@ -117,7 +120,7 @@ def projection_ladder(records: Sequence[Record]) -> Figure:
     for split, axes in panels.items():
         for place, (model, (colour, marker)) in enumerate(styles.items()):
             climbed = [record for record in records if record.model == model]
-            last = [bootstrap(record.scores(split))[record.last_trial] for record in climbed]
+            last = [means(record, split)[record.last_trial] for record in climbed]
             shift = 0.09 * (place - (len(styles) - 1) / 2)
             axes.errorbar(
                 [rungs.index(record.rung) + shift for record in climbed],
@@ -202,13 +205,15 @@ def _or_nan(number: float | None) -> float:
 
 
 def _split_panels(records: Sequence[Record]) -> tuple[Figure, dict[Split, Axes]]:
-    """A panel of scores per split, with lines at the two ends of the normalised scale."""
-    splits, normalised = records[0].splits, records[0].is_normalised
+    """A panel per split: of scores, with lines at the two ends of the normalised scale, or of returns."""
+    splits = records[0].splits
+    measures = [records[0].measure(split) for split in splits]
     figure = Figure(figsize=(4.4 * len(splits) + 0.4, 3.7))
-    panels = figure.subplots(1, len(splits), squeeze=False, sharey=normalised)[0]
-    panels[0].set_ylabel("normalised score" if normalised else "return per trial")
-    if normalised:
-        for axes in panels:
+    panels = figure.subplots(1, len(splits), squeeze=False, sharey=set(measures) == {"score"})[0]
+    for place, (axes, measure) in enumerate(zip(panels, measures, strict=True)):
+        if not place or measure != measures[place - 1]:
+            axes.set_ylabel("normalised score" if measure == "score" else "return per trial")
+        if measure == "score":
             axes.axhline(0, color=INK, linewidth=1, linestyle="--", label="0: better of random and do-nothing")
             axes.axhline(1, color=INK, linewidth=1, label="1: specialist")
     return figure, dict(zip(splits, panels, strict=True))

@@ -9,7 +9,6 @@ from typing import Any
 
 from icrl.records import Record
 from icrl.report.comparison import load_records, model_order, on_ladder, refuse_twins
-from icrl.report.statistics import Interval, bootstrap
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,6 @@ def load_grids(results: Path) -> list[Grid]:
         if not on_ladder(record):
             groups.setdefault((record.experiment, record.scale), []).append(record)
     return [Grid(*key, _in_order(records)) for key, records in sorted(groups.items())]
-
-
-def last_return(record: Record) -> Interval:
-    """Return of the last trial that training knew, mean over training tasks, episodes and seeds."""
-    return bootstrap(record.last_returns)[0]
 
 
 def seconds_per_seed(record: Record) -> float | None:

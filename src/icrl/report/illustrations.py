@@ -28,7 +28,7 @@ class Illustration:
 ILLUSTRATIONS = (
     Illustration(
         "adaptation",
-        "Score (return, where a task has no references) by trial of an episode, mean over tasks, with 95 % intervals.",
+        "Score (return, where no task has a reference) by trial of an episode, mean over tasks, with 95 % intervals.",
         lambda c: figures.adaptation_curves(c.headline) if c.headline[0].trials > 1 else None,
     ),
     Illustration(

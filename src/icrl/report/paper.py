@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from icrl.records import Record, read_metrics
-from icrl.report.grid import last_return
+from icrl.report.intervals import last_return, mean_returns, task_returns
 from icrl.report.mmer import max_mean_episodic_reward
 from icrl.report.statistics import Interval, bootstrap
 
@@ -54,15 +54,13 @@ def _return_at_point(record: Record, point: str) -> Interval | None:
 
 def _return_of_trial(record: Record, trial: str) -> Interval | None:
     index = int(trial.removeprefix("trial ")) - 1
-    returns = [task.returns for task in record.split("train").values()]
-    return bootstrap(returns)[index] if index < record.trials else None
+    return mean_returns(record, "train")[index] if index < record.trials else None
 
 
 def _return_of_1000_steps(record: Record, task: str) -> Interval | None:
     if task not in record.tasks:
         return None
-    returns = record.tasks[task].returns[:, :, [record.last_trial]] * 1000 / record.trial_steps
-    return bootstrap([returns])[0]
+    return task_returns(record, task)[record.last_trial].scaled(1000 / record.trial_steps)
 
 
 def _nothing_of_1000_steps(record: Record, task: str) -> float | None:

@@ -13,9 +13,10 @@ from rich.table import Table
 from icrl.records import Record, Split
 from icrl.report.benchmark_tables import BENCHMARKS, skipped
 from icrl.report.comparison import MEMORYLESS, NEAR_SPECIALIST, Comparison, label, on_ladder
-from icrl.report.grid import Grid, last_return, seconds_per_seed
+from icrl.report.grid import Grid, seconds_per_seed
+from icrl.report.intervals import gain, last_return, last_trial_iqm, means, task_returns
 from icrl.report.paper import PAPER, ours_beside
-from icrl.report.statistics import Interval, bootstrap, format_number, interquartile_mean
+from icrl.report.statistics import Interval, format_number
 from icrl.report.tables import DASH, SPLIT_WORDS, format_known, return_digits
 from icrl.runs.provenance import Machine
 
@@ -149,7 +150,7 @@ def _grid_cells(record: Record | None) -> list[str]:
 
 
 def _score_table(records: Sequence[Record], split: Split) -> str:
-    measure = "score" if records[0].is_normalised else "return"
+    measure = records[0].measure(split)
     headings = [f"{measure}, first trial", f"{measure}, last trial", "gain", "IQM, last trial"]
     single = records[0].last_trial == 0
     if single:
@@ -157,21 +158,25 @@ def _score_table(records: Sequence[Record], split: Split) -> str:
     ends = {record.model: _ends(record, split) for record in records}
     rows = []
     for record in records:
-        scores, last = record.scores(split), record.last_trial
-        [gain] = bootstrap([task[:, :, [last]] - task[:, :, [0]] for task in scores])
-        iqm = bootstrap(scores, aggregate=interquartile_mean)[last]
         above = DASH
         if MEMORYLESS in ends and record.model != MEMORYLESS:
             above = "yes" if ends[record.model][1].is_above(ends[MEMORYLESS][1]) else "no"
         first_trial, last_trial = ends[record.model]
-        intervals = (last_trial, iqm) if single else (first_trial, last_trial, gain, iqm)
+        iqm = last_trial_iqm(record, split)
+        intervals = (last_trial, iqm) if single else (first_trial, last_trial, gain(record, split), iqm)
         rows.append([label(record.model), *(interval.format() for interval in intervals), above])
-    return markdown_table(["model", *headings, "above memoryless"], rows) + _tasks_apart(records[0], split)
+    return markdown_table(["model", *headings, "above memoryless"], rows) + _left_out(records[0], split)
 
 
-def _tasks_apart(record: Record, split: Split) -> str:
-    apart = [f"`{name}`" for name in record.uncounted(split)]
-    return f"\nWithout {', '.join(apart)}: the memoryless agent comes near the specialist there.\n" if apart else ""
+def _left_out(record: Record, split: Split) -> str:
+    """Which tasks of a split are in no mean score, and why."""
+    reasons = {
+        "the memoryless agent comes near the specialist there": record.uncounted(split),
+        "there is no reference, hence no score": record.unscored(split) if record.counted(split) else [],
+    }
+    return "".join(
+        f"\nWithout {', '.join(f'`{name}`' for name in names)}: {why}.\n" for why, names in reasons.items() if names
+    )
 
 
 def _beside_the_paper(experiment: str, records: Sequence[Record]) -> str:
@@ -221,8 +226,8 @@ def _ladder_table(records: Sequence[Record]) -> str:
 
 
 def _ends(record: Record, split: Split) -> tuple[Interval, Interval]:
-    """The mean score of the first trial and of the last."""
-    trials = bootstrap(record.scores(split))
+    """The mean score, or return, of the first trial and of the last."""
+    trials = means(record, split)
     return trials[0], trials[record.last_trial]
 
 
@@ -232,7 +237,7 @@ def _task_table(records: Sequence[Record]) -> str:
         for name in records[0].split(split):
             reference = records[0].reference(name)
             anchors = (reference.random, reference.do_nothing, reference.specialist)
-            returns = [bootstrap([record.tasks[name].returns]) for record in records]
+            returns = [task_returns(record, name) for record in records]
             ends = [(r[0], r[record.last_trial]) for r, record in zip(returns, records, strict=True)]
             digits = return_digits(*anchors, *(end.estimate for pair in ends for end in pair))
             starts = [

@@ -30,6 +30,10 @@ class Interval:
         """Whether it lies wholly above the other, so that the two do not overlap."""
         return self.low > other.high
 
+    def scaled(self, factor: float) -> Interval:
+        """The interval of the quantity times a positive factor."""
+        return Interval(factor * self.estimate, factor * self.low, factor * self.high, self.level)
+
     def format(self, digits: int = 2) -> str:
         """For example "0.62 [0.55, 0.70]"."""
         estimate, low, high = (format_number(x, digits) for x in (self.estimate, self.low, self.high))

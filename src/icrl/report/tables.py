@@ -8,7 +8,8 @@ from rich.table import Table
 
 from icrl.records import Record
 from icrl.report.comparison import label
-from icrl.report.statistics import Interval, bootstrap, format_number
+from icrl.report.intervals import mean_returns, mean_scores, task_returns, task_scores
+from icrl.report.statistics import Interval, format_number
 
 DASH = "–"
 """Stands for what nobody measured."""
@@ -59,8 +60,9 @@ def evaluation_table(record: Record, memoryless: Record | None = None, *, interv
         for name in record.split(split):
             mark = "*" if name in record.uncounted(split) else ""
             table.add_row(name + mark, *_task_cells(record, name, memoryless, intervals))
-        mean = _ends(record, bootstrap(record.scores(split)), 2, intervals)
-        cells = [*[""] * 6, *mean] if record.is_normalised else mean
+        returns, scores = mean_returns(record, split), mean_scores(record, split)
+        digits = return_digits(*(interval.estimate for interval in returns))
+        cells = [*_ends(record, returns, digits, intervals), *[""] * 4, *_ends(record, scores, 2, intervals)]
         table.add_row("mean", *cells, style="bold", end_section=True)
     return table
 
@@ -77,21 +79,20 @@ def format_known(number: float | None, digits: int) -> str:
 
 
 def _task_cells(record: Record, name: str, memoryless: Record | None, intervals: bool) -> list[str]:
-    task = record.tasks[name]
-    reference, returns = record.reference(name), bootstrap([task.returns])
+    reference, returns = record.reference(name), task_returns(record, name)
     recorded = None
     if memoryless and name in memoryless.tasks:
         recorded = float(memoryless.tasks[name].returns[:, :, memoryless.last_trial].mean())
     anchors = (reference.random, reference.do_nothing, recorded, reference.specialist)
     digits = return_digits(*(interval.estimate for interval in returns), *anchors)
-    scores = [DASH, DASH]
-    if (score := record.score(name)) is not None:
-        scores = _ends(record, bootstrap([score]), 2, intervals)
+    scores = _ends(record, task_scores(record, name), 2, intervals)
     return [*_ends(record, returns, digits, intervals), *(format_known(x, digits) for x in anchors), *scores]
 
 
-def _ends(record: Record, trials: list[Interval], digits: int, intervals: bool) -> list[str]:
-    """The first trial and the last."""
+def _ends(record: Record, trials: list[Interval] | None, digits: int, intervals: bool) -> list[str]:
+    """The first trial and the last; dashes where there are none."""
+    if not trials:
+        return [DASH, DASH]
     first, last = trials[0], trials[record.last_trial]
     return [
         format_number(first.estimate, digits),
@@ -103,13 +104,16 @@ def _caption(record: Record, intervals: bool) -> str:
     seeds, episodes = _count(len(record.seeds), "seed"), _count(record.num_episodes, "episode")
     brackets = "[95 % interval], " if intervals else ""
     score = "0 = better of random and do nothing, 1 = specialist"
-    missing = "needs every task's references: icrl references SPEC"
-    uncounted = any(record.uncounted(split) for split in record.splits)
+    missing = "needs references: icrl references SPEC"
+    scored, unscored, uncounted = (
+        any(tasks(split) for split in record.splits) for tasks in (record.counted, record.unscored, record.uncounted)
+    )
     return (
         f"first, last: trials 1 and {record.last_trial + 1} of an episode; "
         f"{brackets}{seeds}, {episodes} per task\n"
-        f"score: {score if record.is_normalised else missing}"
-        + ("\n* not in the mean: the memoryless agent comes near the specialist" if uncounted else "")
+        f"score: {score if scored else missing}"
+        + (f"\n{DASH} not in the mean score: no reference" if scored and unscored else "")
+        + ("\n* not in the mean score: the memoryless agent comes near the specialist" if uncounted else "")
     )
 
 
