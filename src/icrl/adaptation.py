@@ -8,7 +8,6 @@ from jaxtyping import Array, Float, Int
 
 from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
-from icrl.envs.spaces import Continuous
 from icrl.policy import Policy
 from icrl.rollout import Carry, Decision, rollout
 from icrl.types import Key, PyTree, split_keys
@@ -40,12 +39,9 @@ def measure(
         sample: draw the agent's actions, as in training, instead of taking the likeliest.
         key: determines tasks, projections, starts and actions.
     """
-    space = environments.action_space
 
     def random_action(key):
-        if isinstance(space, Continuous):
-            return jax.random.uniform(key, (space.size,), minval=-1.0, maxval=1.0)
-        return jax.random.randint(key, (), 0, space.size)
+        return environments.action_space.sample(key=key)
 
     def act(memory, observation, episode_start, key):
         agent_key, random_key = split_keys(key)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from icrl.envs.environment import Environment
 from icrl.envs.spaces import Continuous, Space
+from icrl.envs.suites import Suite
 from icrl.types import Key, Transition
 
 
@@ -52,5 +53,5 @@ def environments(tasks: Sequence[str]) -> tuple[Push, ...]:
     return (Push(tuple(tasks)),)
 
 
-SUITE = (("cartpole_centre", "cartpole_side"), environments)
+SUITE = Suite(("cartpole_centre", "cartpole_side"), environments)
 """What takes the place of the Brax suite in `icrl.envs.suites.SUITES`; two of its tasks keep their names."""

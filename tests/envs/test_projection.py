@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icrl.envs.projection import RUNGS, Projected, ProjectedTask, ProjectionSpec, Rung, sample_embedding
+from icrl.envs.projection import FAMILIES, RUNGS, Projected, ProjectedTask, ProjectionSpec, Rung
 from icrl.envs.spaces import Continuous
 from icrl.envs.trial import Episodes
 from icrl.errors import SpecError
@@ -20,12 +20,16 @@ ISOMETRIES = [rung for rung in RUNGS if rung != "gaussian"]
 
 def draw(rung: Rung, outer: int = OUTER, inner: int = INNER) -> np.ndarray:
     """Embeddings ``[NUM_DRAWS, outer, inner]``."""
-    return np.asarray(jit(jax.vmap(lambda key: sample_embedding(rung, outer, inner, key=key)))(KEYS))
+    return np.asarray(jit(jax.vmap(lambda key: FAMILIES[rung].sample(outer, inner, key=key)))(KEYS))
 
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[Rung, np.ndarray]:
     return {rung: draw(rung) for rung in RUNGS}
+
+
+def test_every_rung_has_its_family():
+    assert tuple(FAMILIES) == RUNGS
 
 
 @pytest.mark.parametrize("rung", ISOMETRIES)
@@ -60,6 +64,16 @@ def test_orthogonal_has_no_preferred_direction(drawn: dict[Rung, np.ndarray]):
     np.testing.assert_allclose((matrices**2).mean(0), 1 / OUTER, atol=4 / np.sqrt(NUM_DRAWS * OUTER))
 
 
+@pytest.mark.parametrize(("outer", "inner"), [(12, 12), (6, 4), (2, 1)])
+def test_orthogonal_is_what_jax_draws_but_without_lapack(outer: int, inner: int):
+    """On two cores, LAPACK's factorisations of two large batches at once wait for each other for ever."""
+    ours = draw("orthogonal", outer, inner)
+    theirs = jit(jax.vmap(lambda key: jax.random.orthogonal(key, outer)[:, :inner]))(KEYS)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    task = jax.jit(jax.vmap(lambda key: projected("orthogonal").sample_task(jnp.int32(0), key=key)))
+    assert "custom_call" not in task.lower(KEYS).as_text()
+
+
 def test_gaussian_keeps_a_unit_size_input_at_unit_size(drawn: dict[Rung, np.ndarray]):
     entries = drawn["gaussian"].reshape(NUM_DRAWS, -1) * np.sqrt(INNER)
     np.testing.assert_allclose(entries.mean(0), 0, atol=4 / np.sqrt(NUM_DRAWS))
@@ -77,8 +91,9 @@ def projected(kind: Rung, **fields) -> Projected:
     return spec.build(Counting(action_space=Continuous(2)))
 
 
-def sample_tasks(environment: Projected):
-    return jit(jax.vmap(lambda key: environment.sample_task(jnp.int32(0), key=key)))(KEYS)
+def sample_tasks(environment: Projected, keys: jax.Array = KEYS) -> ProjectedTask:
+    tasks = jit(jax.vmap(lambda key: environment.sample_task(jnp.int32(0), key=key)))(keys)
+    return jax.tree.map(np.asarray, tasks)
 
 
 def test_gaussian_actions_keep_their_size_and_all_draws_are_apart():
@@ -108,6 +123,19 @@ def test_a_curriculum_mixes_rungs_evenly_in_training_and_not_in_evaluation():
     for share, expected in ((identity[0].mean(), chance), (diagonal[0].mean(), 2 / 3)):
         assert abs(share - expected) < 4 * np.sqrt(0.25 / NUM_DRAWS)
     assert not np.any(np.asarray(sample_tasks(spec.build(inner)).observation_matrix) == 0)
+
+
+def test_a_curriculum_draws_rungs_apart_from_all_else_and_leaves_the_other_draws_as_they_are():
+    inner, keys = Counting(action_space=Continuous(2)), jax.random.split(jax.random.key(0), 512)
+    spec = ProjectionSpec(kind="gaussian", observation_size=6, action_size=3, curriculum=("sign",))
+    mixed, alone = (sample_tasks(spec.build(inner, training=training), keys) for training in (True, False))
+    is_sign = np.any(mixed.observation_matrix == 0, axis=(1, 2))
+    np.testing.assert_array_equal(mixed.inner.draw, alone.inner.draw)
+    np.testing.assert_array_equal(mixed.observation_matrix[~is_sign], alone.observation_matrix[~is_sign])
+    np.testing.assert_array_equal(mixed.action_matrix[~is_sign], alone.action_matrix[~is_sign])
+    for key_T in np.moveaxis(jax.vmap(lambda key: jax.random.split(key, 3))(keys), 1, 0):
+        as_if_from_it = jax.vmap(lambda key: jax.random.randint(key, (), 0, 2))(key_T)
+        assert 0.4 < np.mean(is_sign == as_if_from_it) < 0.6
 
 
 def test_a_curriculum_names_each_rung_once():
@@ -154,9 +182,9 @@ def test_matrices_last_an_episode_and_differ_between_episodes_and_rows():
 
 def test_either_side_can_be_left_alone():
     observation_only = projected("sign", project_action=False)
-    assert (observation_only.observation_rung, observation_only.action_rung) == ("sign", "identity")
+    assert observation_only.rungs == (("sign", "identity"),)
     action_only = projected("sign", project_observation=False)
-    assert (action_only.observation_rung, action_only.action_rung) == ("identity", "sign")
+    assert action_only.rungs == (("identity", "sign"),)
 
 
 def test_the_agent_sees_the_chosen_sizes():
@@ -175,7 +203,9 @@ def test_the_agent_sees_the_chosen_sizes():
             "raise it, or choose kind gaussian",
         ),
         (
-            dict(kind="sign", action_size=1),
+            dict(kind="sign", observation_size=1, action_size=1),
+            "observation_size: got 1; expected at least 4, the observation size of endless; "
+            "raise it, or choose kind gaussian\n"
             "action_size: got 1; expected at least 2, the action size of endless; raise it, or choose kind gaussian",
         ),
         (dict(observation_size=0), "observation_size: got 0; expected at least 1"),

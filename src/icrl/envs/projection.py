@@ -15,6 +15,7 @@ Scales keep a unit-size input at unit size: ``E|M_o x|^2 / O = |x|^2 / n`` for t
 ``N(0, 1/n)`` with n the environment's size; ``E (M_a a)_i^2 = |a|^2 / A``, entries ``N(0, 1/A)``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -23,7 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from icrl.envs.environment import Environment
-from icrl.envs.spaces import Continuous, Discrete
+from icrl.envs.spaces import Continuous
 from icrl.errors import Problem, SpecError, show
 from icrl.fields import PositiveInt, Spec
 from icrl.types import Key, PyTree, Transition
@@ -68,49 +69,81 @@ class ProjectionSpec(Spec):
         """The environment seen through projections of this kind; in training, of the curriculum's also.
 
         Raises:
-            SpecError: a rung other than ``gaussian`` cannot embed the environment's sizes into the agent's.
+            SpecError: a family that needs room cannot embed the environment's sizes into the agent's.
         """
         kinds: tuple[Rung, ...] = (self.kind, *self.curriculum) if training else (self.kind,)
         untouched: tuple[Rung, ...] = ("identity",) * len(kinds)
-        rungs = {
-            "observation": kinds if self.project_observation else untouched,
-            "action": kinds if self.project_action else untouched,
-        }
-        sizes = {
-            "observation": (self.observation_size, environment.observation_size),
-            "action": (self.action_size, environment.action_space.size),
-        }
-        for what, (outer, inner) in sizes.items():
-            if set(rungs[what]) != {"gaussian"} and outer < inner:
-                raise SpecError.of(
-                    f"{what}_size",
-                    got=outer,
-                    expected=f"at least {inner}, the {what} size of {', '.join(environment.tasks)}",
-                    advice="raise it, or choose kind gaussian",
-                )
-        (observation_rung, *_), (action_rung, *_) = pairs = tuple(rungs.values())
-        others = tuple(zip(*pairs, strict=True))[1:]
-        return Projected(environment, self.observation_size, self.action_size, observation_rung, action_rung, others)
+        observation_rungs = kinds if self.project_observation else untouched
+        action_rungs = kinds if self.project_action else untouched
+        problems = []
+        for what, rungs, outer, inner in (
+            ("observation", observation_rungs, self.observation_size, environment.observation_size),
+            ("action", action_rungs, self.action_size, environment.action_space.size),
+        ):
+            if outer < inner and any(FAMILIES[rung].needs_room for rung in rungs):
+                expected = f"at least {inner}, the {what} size of {', '.join(environment.tasks)}"
+                problems.append(Problem(f"{what}_size", show(outer), expected, "raise it, or choose kind gaussian"))
+        if problems:
+            raise SpecError(problems)
+        pairs = tuple(zip(observation_rungs, action_rungs, strict=True))
+        return Projected(environment, self.observation_size, self.action_size, pairs)
 
 
-def sample_embedding(rung: Rung, outer: int, inner: int, *, key: Key) -> Float[Array, "{outer} {inner}"]:
-    """Draws a matrix that embeds ``inner`` coordinates into ``outer`` slots.
+def _identity(outer: int, inner: int, *, key: Key) -> jax.Array:
+    del key
+    return jnp.eye(outer, inner)
 
-    For the Gaussian rung entries have variance ``1 / inner``; every other rung has orthonormal columns and needs
-    ``outer >= inner``.
+
+def _sign(outer: int, inner: int, *, key: Key) -> jax.Array:
+    sign_key, _ = jax.random.split(key)
+    return jnp.eye(outer, inner) * jax.random.rademacher(sign_key, (inner,), dtype=jnp.float32)
+
+
+def _signed_permutation(outer: int, inner: int, *, key: Key) -> jax.Array:
+    _, order_key = jax.random.split(key)
+    return _sign(outer, inner, key=key)[jax.random.permutation(order_key, outer)]
+
+
+def _orthogonal(outer: int, inner: int, *, key: Key) -> jax.Array:
+    """Gram-Schmidt of normal columns: the first columns of what `jax.random.orthogonal` draws, to rounding.
+
+    Not by LAPACK: on a CPU two batches of its factorisations at once, as of observations and actions, wait for each
+    other's threads for ever (jaxlib 0.10, from some thousand rows on two cores).
     """
-    if rung == "gaussian":
-        return jax.random.normal(key, (outer, inner)) / jnp.sqrt(inner)
-    identity = jnp.eye(outer, inner)
-    if rung == "identity":
-        return identity
-    if rung == "orthogonal":
-        return jax.random.orthogonal(key, outer)[:, :inner]
-    sign_key, order_key = jax.random.split(key)
-    signed = identity * jax.random.rademacher(sign_key, (inner,), dtype=jnp.float32)
-    if rung == "sign":
-        return signed
-    return signed[jax.random.permutation(order_key, outer)]
+    normal = jax.random.normal(key, (outer, outer))
+
+    def add_column(index: jax.Array, columns: jax.Array) -> jax.Array:
+        column = normal[:, index]
+        for _ in range(2):  # once leaves rounding errors
+            column -= (columns * (columns * column[:, None]).sum(0)).sum(1)
+        return columns.at[:, index].set(column / jnp.sqrt(jnp.sum(column**2)))
+
+    return jax.lax.fori_loop(0, inner, add_column, jnp.zeros((outer, inner)))
+
+
+def _gaussian(outer: int, inner: int, *, key: Key) -> jax.Array:
+    return jax.random.normal(key, (outer, inner)) / jnp.sqrt(inner)
+
+
+class Family(NamedTuple):
+    """A distribution of matrices that embed ``inner`` coordinates into ``outer`` slots."""
+
+    sample: Callable[..., jax.Array]
+    """``sample(outer, inner, key=key)`` draws ``[outer, inner]``, which keeps a unit-size observation at unit size."""
+    needs_room: bool = True
+    """Whether ``outer >= inner`` is required."""
+    action_scale: Callable[[int, int], jax.Array | float] = lambda outer, inner: 1.0
+    """What its transpose is to be multiplied by to keep a unit-size action at unit size."""
+
+
+FAMILIES: dict[Rung, Family] = {
+    "identity": Family(_identity),
+    "sign": Family(_sign),
+    "signed_permutation": Family(_signed_permutation),
+    "orthogonal": Family(_orthogonal),
+    "gaussian": Family(_gaussian, needs_room=False, action_scale=lambda outer, inner: jnp.sqrt(inner / outer)),
+}
+"""The rungs. All but ``gaussian`` have orthonormal columns. To add one: its draw, a line here, its name in `Rung`."""
 
 
 class ProjectedTask(NamedTuple):
@@ -130,10 +163,8 @@ class Projected(Environment):
     inner: Environment
     observation_size: int
     action_size: int
-    observation_rung: Rung = "gaussian"
-    action_rung: Rung = "gaussian"
-    other_rungs: tuple[tuple[Rung, Rung], ...] = ()
-    """Further pairs of rungs; an episode draws one pair of all, evenly."""
+    rungs: tuple[tuple[Rung, Rung], ...]
+    """Of observation and action; an episode draws one pair, evenly."""
 
     @property
     def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -152,24 +183,21 @@ class Projected(Environment):
 
     def sample_task(self, index: Int[Array, ""], *, key: Key) -> ProjectedTask:
         """Draws the inner task and both matrices, independently."""
-        inner_key, observation_key, action_key = jax.random.split(key, 3)
-        matrices = self._matrices(self.observation_rung, self.action_rung, observation_key, action_key)
-        if self.other_rungs:
-            others = [self._matrices(*rungs, observation_key, action_key) for rungs in self.other_rungs]
-            chosen = jax.random.randint(jax.random.fold_in(key, len(others)), (), 0, 1 + len(others))
-            matrices = jax.tree.map(lambda *choices: jnp.stack(choices)[chosen], matrices, *others)
+        inner_key, observation_key, action_key, choice_key = jax.random.split(key, 4)
+        choices = [self._matrices(*rungs, observation_key, action_key) for rungs in self.rungs]
+        chosen = jax.random.randint(choice_key, (), 0, len(choices)) if len(choices) > 1 else 0
+        matrices = jax.tree.map(lambda *choices: jnp.stack(choices)[chosen], *choices)
         return ProjectedTask(self.inner.sample_task(index, key=inner_key), *matrices)
 
     def _matrices(
         self, observation_rung: Rung, action_rung: Rung, observation_key: Key, action_key: Key
     ) -> tuple[jax.Array, jax.Array]:
         """``M_o`` and ``M_a`` of the given rungs."""
-        num_actions = self.inner.action_space.size
-        embed_action = sample_embedding(action_rung, self.action_size, num_actions, key=action_key)
-        if action_rung == "gaussian":  # entries N(0, 1/A): unit-variance actions stay unit-variance
-            embed_action *= jnp.sqrt(num_actions / self.action_size)
-        observed = self.inner.observation_size
-        return sample_embedding(observation_rung, self.observation_size, observed, key=observation_key), embed_action.T
+        observed, num_actions = self.inner.observation_size, self.inner.action_space.size
+        observation, action = FAMILIES[observation_rung], FAMILIES[action_rung]
+        action_matrix = action.sample(self.action_size, num_actions, key=action_key).T
+        action_matrix *= action.action_scale(self.action_size, num_actions)
+        return observation.sample(self.observation_size, observed, key=observation_key), action_matrix
 
     def reset(self, task: ProjectedTask, *, key: Key) -> tuple[PyTree, Float[Array, " O"]]:
         """Resets the inner environment; gives ``M_o x``."""
@@ -178,8 +206,6 @@ class Projected(Environment):
 
     def step(self, task: ProjectedTask, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
         """Steps the inner environment with ``M_a a``, or the choice it makes; gives ``M_o x``."""
-        projected = task.action_matrix @ action
-        if isinstance(self.inner.action_space, Discrete):
-            projected = jnp.argmax(projected)
+        projected = self.inner.action_space.nearest(task.action_matrix @ action)
         state, transition = self.inner.step(task.inner, state, projected, key=key)
         return state, transition._replace(observation=task.observation_matrix @ transition.observation)

@@ -1,11 +1,11 @@
 """Task sets: which tasks an experiment trains on and holds out, and how they are presented to the agent.
 
-To add a suite: a file with its environments, and a line in `SUITES`.
+To add a suite: a file with its environments, a line in `SUITES`, and its name in `TaskSetSpec.suite`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from icrl.envs import brax_suite, dm_control_suite, memory_length, popgym, stateless_cartpole
 from icrl.envs.action_repeat import ActionRepeat
@@ -16,14 +16,25 @@ from icrl.envs.trial import Episodes
 from icrl.errors import Problem, collect, did_you_mean, show
 from icrl.fields import Determines, PositiveInt, Spec
 
-SUITES: dict[str, tuple[Sequence[str], Callable[[Sequence[str]], Sequence[Environment]]]] = {
-    "brax": (tuple(brax_suite.TASKS), brax_suite.bodies),
-    "bsuite": (tuple(memory_length.TASKS), memory_length.environments),
-    "cartpole": (tuple(stateless_cartpole.TASKS), stateless_cartpole.environments),
-    "dm_control": (tuple(dm_control_suite.TASKS), dm_control_suite.bodies),
-    "popgym": (tuple(popgym.TASKS), popgym.environments),
+
+class Suite(NamedTuple):
+    """Environments under one name."""
+
+    tasks: Sequence[str]
+    """Names of its tasks."""
+    build: Callable[[Sequence[str]], Sequence[Environment]]
+    """Environments for some of the tasks."""
+    require: Callable[[], None] = lambda: None
+    """Raises UserError where an optional package is missing."""
+
+
+SUITES = {
+    "brax": Suite(tuple(brax_suite.TASKS), brax_suite.bodies),
+    "bsuite": Suite(tuple(memory_length.TASKS), memory_length.environments),
+    "cartpole": Suite(tuple(stateless_cartpole.TASKS), stateless_cartpole.environments),
+    "dm_control": Suite(tuple(dm_control_suite.TASKS), dm_control_suite.bodies, dm_control_suite.require_playground),
+    "popgym": Suite(tuple(popgym.TASKS), popgym.environments),
 }
-"""Per suite: the names of its tasks, and what builds environments for some of them."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ class TaskSetSpec(Spec):
         found = super().problems()
         if not self.train:
             found.append(Problem("train", "no task", "at least one task"))
-        known = SUITES[self.suite][0]
+        known = SUITES[self.suite].tasks
         found += [
             Problem(f"{split}[{index}]", show(task), f"one of {', '.join(known)}", did_you_mean(task, known))
             for split in ("train", "held_out")
@@ -114,8 +125,7 @@ class TaskSetSpec(Spec):
         Raises:
             UserError: the suite needs an optional package that is not installed.
         """
-        if self.suite == "dm_control":
-            dm_control_suite.require_playground()
+        SUITES[self.suite].require()
         members = tuple(
             Episodes(
                 self._present(environment, training),
@@ -153,7 +163,7 @@ class TaskSetSpec(Spec):
             yield Problem("projection", "null", "tasks with the same observation size and action space", advice)
 
     def _environments(self, tasks: Sequence[str]) -> Sequence[Environment]:
-        environments = SUITES[self.suite][1](tasks)
+        environments = SUITES[self.suite].build(tasks)
         if self.action_repeat == 1:
             return environments
         return tuple(ActionRepeat(environment, self.action_repeat) for environment in environments)

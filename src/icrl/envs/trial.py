@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
 from icrl.envs.environment import Environment
-from icrl.envs.spaces import Continuous, Space
+from icrl.envs.spaces import Space
 from icrl.types import Key, PyTree, Timestep, any_row, select_rows, split_keys
 
 
@@ -176,6 +176,4 @@ class Episodes:
             return jnp.zeros((batch, 0))
         if action is None:
             return jnp.zeros((batch, self.action_space.size))
-        if isinstance(self.action_space, Continuous):
-            return jnp.clip(action, -3.0, 3.0)
-        return jax.nn.one_hot(action, self.action_space.size)
+        return self.action_space.features(action)

@@ -21,6 +21,8 @@ from icrl.models.sequence import SequenceModel
 from icrl.types import PyTree
 
 Gate = Literal["full_glu", "half_glu1", "half_glu2", "gelu"]
+BInit = Literal["lecun_normal", "fan_in_normal"]
+CInit = Literal["lecun_normal", "complex_normal", "fan_in_normal"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class S5Spec(Spec):
     norm: Literal["layer", "none"] = "layer"
     prenorm: bool = True
     """Normalise the layer's input; otherwise its output, after the residual sum."""
-    b_init: Literal["lecun_normal", "fan_in_normal"] = "lecun_normal"
+    b_init: BInit = "lecun_normal"
     """Law of B, real ``[N, H]`` before the eigenbasis: variance 1 / N as in the original code, or 1 / H, its fan-in."""
-    c_init: Literal["lecun_normal", "complex_normal", "fan_in_normal"] = "lecun_normal"
+    c_init: CInit = "lecun_normal"
     """Law of C: complex ``[H, N]`` before the eigenbasis, variance 2 / (N H), as in the original code; complex
     ``[H, P]`` of variance 1 in the eigenbasis; or real ``[H, N]`` before it, variance 1 / N, its fan-in."""
     clip_eigenvalues: bool = True
@@ -210,7 +212,7 @@ def _log_uniform(low: float, high: float):
     return init
 
 
-def _b_init(vectors: np.ndarray, method: str):
+def _b_init(vectors: np.ndarray, method: BInit):
     """B as halves ``[H, 2P]``: ``V^* B`` transposed, B real ``[N, H]``."""
     axis = -1 if method == "lecun_normal" else -2  # what the initialiser takes for B's inputs: the state, or rightly u
 
@@ -221,7 +223,7 @@ def _b_init(vectors: np.ndarray, method: str):
     return init
 
 
-def _c_init(vectors: np.ndarray, method: str):
+def _c_init(vectors: np.ndarray, method: CInit):
     """C as real halves ``[2P, H]`` such that ``x @ C = 2 Re(C x)`` for the stored half of the spectrum."""
 
     def init(key, shape):

@@ -121,14 +121,12 @@ def resettable_scan(
     Differentiable in everything but ``reset_TB``. Values before a reset, finite or not, do not reach beyond it. Nor do
     gradients, but for that of ``lambda_2P``, a sum over all steps, and those of ``plain``: NaN where a value was.
     """
-    match resolve(schedule, num_steps=u_TB2P.shape[0], num_states=x_B2P.size // 2):
-        case "sequential":
-            return _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, True)
-        case "parallel":
-            return _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, False)
-        case "plain":
-            return to_halves(reference_scan(to_complex(lambda_2P), to_complex(u_TB2P), reset_TB, to_complex(x_B2P)))
-    raise ValueError(f"schedule: got {schedule!r}; expected one of {', '.join(SCHEDULES)}")
+    schedule = resolve(schedule, num_steps=u_TB2P.shape[0], num_states=x_B2P.size // 2)
+    if schedule == "plain":
+        return to_halves(reference_scan(to_complex(lambda_2P), to_complex(u_TB2P), reset_TB, to_complex(x_B2P)))
+    if schedule not in FAST:
+        raise ValueError(f"schedule: got {schedule!r}; expected one of {', '.join(SCHEDULES)}")
+    return _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, schedule)
 
 
 def resolve(schedule: Schedule, *, num_steps: int, num_states: int) -> Schedule:
@@ -144,18 +142,18 @@ def resolve(schedule: Schedule, *, num_steps: int, num_states: int) -> Schedule:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, sequential):
-    states = _states_sequential if sequential else _states_parallel
+def _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, schedule):
+    states, _ = FAST[schedule]
     return states(lambda_2P, u_TB2P, reset_TB, x_B2P)
 
 
-def _forward(lambda_2P, u_TB2P, reset_TB, x_B2P, sequential):
-    x_TB2P = _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, sequential)
+def _forward(lambda_2P, u_TB2P, reset_TB, x_B2P, schedule):
+    x_TB2P = _scan(lambda_2P, u_TB2P, reset_TB, x_B2P, schedule)
     return x_TB2P, (lambda_2P, reset_TB, x_B2P, x_TB2P)
 
 
-def _backward(sequential, residuals, dx_TB2P):
-    gradients = _gradients_sequential if sequential else _gradients_parallel
+def _backward(schedule, residuals, dx_TB2P):
+    _, gradients = FAST[schedule]
     lambda_2P, reset_TB, x_B2P, x_TB2P = residuals
     dlambda_2P, du_TB2P, dx_B2P = gradients(lambda_2P, reset_TB, x_B2P, x_TB2P, dx_TB2P)
     return dlambda_2P, du_TB2P, None, dx_B2P
@@ -253,3 +251,10 @@ def _associative(lambda_2P, u_TB2P, reset_TB, x_B2P, *, reverse):
         return a_j.times(a_i), carried.plus(b_j), d_i | d_j
 
     return jax.lax.associative_scan(operator, (a, u, cut), reverse=reverse)[1].halves
+
+
+FAST = {
+    "sequential": (_states_sequential, _gradients_sequential),
+    "parallel": (_states_parallel, _gradients_parallel),
+}
+"""Schedules with a backward pass of their own: what computes the states, and from them the gradients."""
