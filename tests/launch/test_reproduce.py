@@ -109,6 +109,18 @@ def test_a_dry_run_says_of_every_run_what_it_is_for_whether_it_is_recorded_and_h
     assert lines[12] == [f"all experiments: {total}"]
 
 
+def test_what_scores_are_measured_against_is_made_first_where_it_is_missing(grid: Grid):
+    grid.write("a.yaml", models=["s5"], record={"references": True})
+    reproduce(["a.yaml"], scale="cpu", jobs=1)
+    assert grid.calls() == ["references a.yaml --scale cpu", A_S5, "report"]
+    lines = {"cartpole_centre": {"random": 0.0, "do_nothing": 0.0, "specialist": 1.0}}
+    known = {"schema": 1, "experiment": "a", "trial_steps": 4, "command": "icrl references a.yaml", "references": lines}
+    Path("results/references").mkdir()
+    Path("results/references/a.json").write_text(json.dumps(known))
+    reproduce(["a.yaml"], scale="cpu", jobs=1)
+    assert grid.calls() == ["report"]
+
+
 def test_a_failure_does_not_stop_the_rest_and_is_named_at_the_end(grid: Grid):
     grid.act(FAIL="--model gru")
     with pytest.raises(MachineError) as caught:

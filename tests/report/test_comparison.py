@@ -167,6 +167,14 @@ def test_records_of_other_tasks_or_trials_do_not_stand_side_by_side(results: Pat
     )
 
 
+def test_hidden_files_and_folders_are_passed_over(results: Path):
+    before = [record.source for record in load_records(results)]
+    for hidden in ("records/probe/smoke/._s5.json", "records/.ipynb_checkpoints/s5.json", "references/._probe.json"):
+        (results / hidden).parent.mkdir(exist_ok=True)
+        (results / hidden).write_bytes(b"\0\5\x16\7")
+    assert [record.source for record in load_records(results)] == before
+
+
 def test_a_torn_metrics_file_is_refused_by_name(results: Path):
     path = results / "records" / "probe" / "smoke" / "s5.metrics.jsonl"
     path.write_text('{"env_steps": 1}\n{"env_st')

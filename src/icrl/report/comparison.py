@@ -102,7 +102,7 @@ def load_records(results: Path, experiment: str | None = None) -> list[Record]:
     Raises UserError if a record or a reference is malformed: file and field, got, expected.
     """
     references = _load_references(results, experiment)
-    records = [load_record(path) for path in sorted((results / "records" / (experiment or "")).glob("**/*.json"))]
+    records = [load_record(path) for path in _json_files(results / "records" / (experiment or ""))]
     return [
         replace(record, references=found.references) if (found := _references_of(record, references)) else record
         for record in records
@@ -197,8 +197,14 @@ def _conditions(record: Record) -> tuple[Any, ...]:
 
 
 def _load_references(results: Path, experiment: str | None = None) -> list[References]:
-    paths = sorted((results / "references").glob("*.json"))
+    paths = _json_files(results / "references")
     return [load_references(path) for path in paths if experiment in (None, path.stem)]
+
+
+def _json_files(folder: Path) -> list[Path]:
+    """Those below a folder, but for hidden ones and those in hidden folders, which editors and systems leave."""
+    paths = [path for path in folder.glob("**/*.json") if "/." not in f"/{path.relative_to(folder).as_posix()}"]
+    return sorted(paths)
 
 
 def _references_of(record: Record, references: list[References]) -> References | None:

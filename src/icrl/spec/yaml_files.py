@@ -39,7 +39,7 @@ def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
     match error:
         case FileNotFoundError():
             got = "no such file"
-            advice = did_you_mean(path.name, [neighbour.name for neighbour in path.parent.glob("*.yaml")])
+            advice = did_you_mean(path.name, [neighbour.name for neighbour in path.parent.glob("[!.]*.yaml")])
         case IsADirectoryError():
             got = "a directory"
         case UnicodeDecodeError():
