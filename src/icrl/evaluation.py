@@ -18,8 +18,9 @@ from icrl.errors import UserError
 from icrl.records import Record, TaskResult, recorded_references
 from icrl.runs.checkpoints import Checkpoint
 from icrl.runs.directory import RunDirectory
-from icrl.runs.provenance import made_with
+from icrl.runs.provenance import Machine, made_with
 from icrl.spec.experiment import ExperimentSpec
+from icrl.spec.parse import parse
 
 Tasks = Literal["train", "held_out", "all"]
 
@@ -92,7 +93,6 @@ def evaluate_run(
         point=spec.point,
         rung=environment.rung,
         env_steps=agents[0].env_steps,
-        **made_with(),
         changes=tuple(changes),
         trials_per_episode=environment.trials_per_episode,
         trial_steps=longest_trial,
@@ -102,23 +102,27 @@ def evaluate_run(
         num_parameters=sum(leaf.size for leaf in jax.tree.leaves(agents[0].params)),
         tasks={name: result_of(name) for name in names},
         seconds=round(time.monotonic() - started, 3),
-        **_training_cost(run),
+        **made_with() | _training_cost(run),
         seeds=tuple(spec.seeds),
         references={name: references[name] for name in names if name in references},
     )
 
 
 def _training_cost(run: RunDirectory) -> dict[str, Any]:
-    """Seconds of the training, compiling aside, its env steps per second, and its memory, over all seeds."""
+    """What the training of all seeds took, compiling aside, and on what machine."""
     metrics = [line for line in run.metrics() if {"seconds", "env_steps"} <= line.keys()]
     if not metrics or not metrics[-1]["seconds"]:
         return {}
     seconds = metrics[-1]["seconds"]
     env_steps = sum(line["env_steps"] for line in metrics if line["update"] == metrics[-1]["update"])
-    found = {"train_seconds": seconds, "train_env_steps_per_second": round(env_steps / seconds, 1)}
-    if "train_memory_bytes" in run.manifest:
-        found["train_memory_bytes"] = run.manifest["train_memory_bytes"]
-    return found
+    manifest = run.manifest
+    return {
+        "train_seconds": seconds,
+        "train_env_steps_per_second": round(env_steps / seconds, 1),
+        "train_memory_bytes": manifest.get("train_memory_bytes"),
+        "train_other_cores": manifest.get("other_cores"),
+        **({"machine": parse(Machine, manifest["machine"])} if "machine" in manifest else {}),
+    }
 
 
 def _rounded(values: ArrayLike) -> np.ndarray:

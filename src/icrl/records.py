@@ -33,6 +33,9 @@ SPLITS: dict[Split, str] = {"train": "Training tasks", "held_out": "Held-out tas
 Count = Annotated[int, at_least(0)]
 AT_LEAST_ONE = Bound("at least one", bool)
 
+ALONE = 0.1
+"""Cores that other programs may keep busy beside a training that is still called alone."""
+
 T = TypeVar("T")
 
 
@@ -102,6 +105,7 @@ class Record(Spec):
     """The command that made the record."""
     git_commit: str | None = None
     machine: Machine = field(default_factory=Machine)
+    """What the training ran on; in older records, and where a run does not say, the evaluation."""
     changes: tuple[str, ...] = ()
     """In what the evaluation is not the one that the run's spec describes: an option, an override."""
     trials_per_episode: PositiveInt
@@ -124,6 +128,8 @@ class Record(Spec):
     """Throughput of the training, all seeds together."""
     train_memory_bytes: float | None = None
     """What the compiled training holds at once, all seeds together."""
+    train_other_cores: float | None = None
+    """Cores that other programs kept busy during the training, on average; null where nobody knows."""
     seeds: Annotated[tuple[int, ...], AT_LEAST_ONE]
     """In the order of the arrays."""
     tasks: Annotated[dict[str, TaskResult], AT_LEAST_ONE]
@@ -146,6 +152,11 @@ class Record(Spec):
             problems += _wrong_shape(f"{where}.returns", task.returns, of_returns, "[seed][episode][trial]")
             problems += _wrong_shape(f"{where}.reward_by_step", task.reward_by_step, of_rewards, "[seed][step]")
         return problems
+
+    @property
+    def trained_alone(self) -> bool:
+        """Whether the machine is known to have had hardly anything else to do, so that its times mean something."""
+        return self.train_other_cores is not None and self.train_other_cores < ALONE
 
     @property
     def last_trial(self) -> int:

@@ -17,7 +17,7 @@ from icrl.runs.find import find_run
 from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import to_dict
 from tests.commands.conftest import Finished
-from tests.commands.runs import ENV_STEPS_PER_UPDATE, TINY, icrl, metrics, updates_saved
+from tests.commands.runs import ENV_STEPS_PER_UPDATE, TINY, icrl, manifest, metrics, updates_saved
 
 
 def evaluated(target: Path, out: Path, *arguments: object) -> dict[str, Any]:
@@ -57,6 +57,8 @@ def test_a_record_says_what_was_evaluated(record: dict[str, Any], finished: Fini
         "seeds": [0],
         "train_seconds": log[-1]["seconds"],
         "train_env_steps_per_second": round(512 / log[-1]["seconds"], 1),
+        "train_other_cores": manifest(finished.path)["other_cores"],
+        "machine": manifest(finished.path)["machine"],
     }
     assert {key: record[key] for key in said} == said
     assert record["changes"] == []

@@ -21,6 +21,7 @@ from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import RunDirectory
 from icrl.runs.interruption import Interruption
 from icrl.runs.processes import Peers
+from icrl.runs.provenance import this_machine
 from icrl.runs.trackers import MemoryTracker, Tracker
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
@@ -95,6 +96,8 @@ def test_the_manifest_says_how_the_run_went(finished: Finished):
     assert found.keys() == documented_keys("manifest.json")
     assert (found["status"], found["num_resumes"]) == ("done", 0)
     assert found["devices"] and found["started"] <= found["ended"]
+    assert found["machine"] == to_dict(this_machine())
+    assert found["other_cores"] is None or found["other_cores"] >= 0.0  # None but on Linux
     assert found["seconds"] > metrics(finished.path)[-1]["seconds"]
 
 

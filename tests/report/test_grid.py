@@ -39,6 +39,7 @@ def grid_results(tmp_path: Path, make_data: Callable[..., Data]) -> Path:
         data = make_data(model, shift=shift, references=False)
         del data["tasks"]["reacher"]
         data |= {"experiment": "recall", "scale": "cpu", "point": str(point), "train_seconds": 10.0 * point}
+        data["train_other_cores"] = 0.02
         if model == "s5":
             data["train_memory_bytes"] = point * 2**20
         write(tmp_path / "results", f"{model}-{point}", data)
@@ -69,13 +70,41 @@ def test_panels_show_return_time_and_memory_by_point(grid: Grid):
         for place, axes in enumerate(figure.axes)
         for line in axes.get_lines()
     }
-    # The last trial is worth 25 and 20 for every unit of shift; two seeds took 10 seconds a unit of length together.
-    for place, values in enumerate([[35, 30, 25], [20, 80, 640], [4, 16, 128]]):
+    # The last trial is worth 25 and 20 for every unit of shift; two seeds took 10 s and 1 MiB a unit of length.
+    for place, values in enumerate([[35, 30, 25], [20, 80, 640], [2, 8, 64]]):
         np.testing.assert_allclose(lines[place, "S5"], [[4, 16, 128], values])
     np.testing.assert_allclose(lines[0, "LSTM"], [[4, 16], [35, 15]])
-    assert np.isnan(lines[2, "LSTM"][1]).all()
+    assert (2, "LSTM") not in lines
     assert all(axes.get_xscale() == "log" for axes in figure.axes)
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["4", "16", "128"]
+
+
+@pytest.mark.parametrize(
+    ("change", "joined"),
+    [
+        ({}, [[4, 16, 128]]),
+        ({"train_other_cores": 0.5}, [[4, 128], [16]]),  # busy
+        ({"train_other_cores": None}, [[4, 128], [16]]),  # not known to be idle
+        ({"machine": {"cores": 64}}, [[4, 128], [16]]),
+        ({"seeds": [0]}, [[4, 128], [16]]),
+    ],
+)
+def test_a_line_joins_only_costs_of_one_machine_with_nothing_else_to_do(
+    grid_results: Path, change: Data, joined: list[list[int]]
+):
+    path = grid_results / "records" / "recall" / "cpu" / "s5-16.json"
+    data = json.loads(path.read_text()) | change
+    for task in data["tasks"].values():
+        task |= {name: task[name][: len(data["seeds"])] for name in ("returns", "reward_by_step")}
+    path.write_text(json.dumps(data))
+    [grid] = load_grids(grid_results)
+    whole, *costs = figures.grid_panels(grid).axes
+    colour = whole.get_lines()[0].get_color()
+    for axes in costs:
+        lines = [line for line in axes.get_lines() if line.get_color() == colour]
+        assert [np.asarray(line.get_xdata()).tolist() for line in lines] == joined
+        hollow = [line.get_markerfacecolor() == "white" for line in lines]
+        assert hollow == [False, "train_other_cores" in change][: len(lines)]
 
 
 def test_the_report_gives_a_grid_a_section_beside_the_comparisons(
@@ -89,7 +118,7 @@ def test_the_report_gives_a_grid_a_section_beside_the_comparisons(
     assert str(grid_results / "figures" / "recall-cpu-grid.png") in capsys.readouterr().out
     [row] = [line for line in readme.splitlines() if line.startswith("| 16 |")]
     assert row.startswith("| 16 | 30.00 [")
-    assert "| 80 | 16.0 | 15.00 [" in row
+    assert "| 80 | 8.0 | 15.00 [" in row
     [longest] = [line for line in readme.splitlines() if line.startswith("| 128 |")]
     assert longest.endswith("| – | – | – |")
     assert "| LSTM at 4 | sign | 2 |" in readme

@@ -26,10 +26,11 @@ from icrl.runs import compilation_cache, processes
 from icrl.runs.checkpoints import Checkpoints
 from icrl.runs.directory import CHECKPOINTS, EVALUATION, RunDirectory
 from icrl.runs.interruption import Interruption
-from icrl.runs.memory import memory_now
 from icrl.runs.processes import Peers
+from icrl.runs.provenance import this_machine
 from icrl.runs.traced_programs import trace
 from icrl.runs.trackers import Tracker, WandbTracker
+from icrl.runs.usage import OtherPrograms, memory_now
 from icrl.spec.experiment import ExperimentSpec, training_changes
 from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import to_dict
@@ -171,6 +172,7 @@ class Training:
         seconds_before = _seconds_of(self.directory.metrics()) if self.directory and update else 0.0
         started = saved = self.clock()
         saved_update = update or None
+        self._watch_other_programs(resumed=update > 0)
         self.progress.begin()
         while update < self.spec.num_updates:
             if self.peers.any(stop.requested):
@@ -190,6 +192,20 @@ class Training:
                 saved, saved_update = now, update
         if self.peers.any(stop.requested):
             raise KeyboardInterrupt
+
+    def _watch_other_programs(self, *, resumed: bool) -> None:
+        """From now on, for the manifest to say whether the training had its machine, one machine, for itself."""
+        if self.directory:
+            machine = to_dict(this_machine())
+            before = self.directory.manifest.get("other_cores") if resumed else 0.0
+            moved = resumed and self.directory.manifest.get("machine") != machine
+            self.other_cores, self.other_programs = None if moved else before, OtherPrograms()
+            self.directory.update_manifest(machine=machine)
+
+    def _other_cores(self) -> float | None:
+        """Cores that other programs kept busy: the most since the training began, over its resumes."""
+        now = self.other_programs.cores()
+        return None if self.other_cores is None or now is None else max(self.other_cores, now)
 
     def _open_trackers(self, at_the_end: ExitStack) -> None:
         """One a seed, finished at the end, unless they are open; none but in the first process."""
@@ -215,7 +231,9 @@ class Training:
             self.checkpoints.save(update, state, score, {"env_steps": env_steps, "spec": to_dict(self.spec)})
             now = memory_now()
             self.first_memory = self.first_memory or now
-            self.directory.update_manifest(memory={"first": self.first_memory, "last": now})
+            self.directory.update_manifest(
+                memory={"first": self.first_memory, "last": now}, other_cores=self._other_cores()
+            )
 
     def _refuse_non_finite(self, metrics: Metrics, update: int) -> None:
         """Stops the run at the first update with a number that is not finite; no checkpoint holds it."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from icrl.records import Record, Split
 from icrl.report.comparison import label, rung_order
-from icrl.report.grid import Grid, seconds_per_seed
+from icrl.report.grid import Grid, conditions_of_cost, mebibytes_per_seed, seconds_per_seed
 from icrl.report.intervals import last_return, means, task_returns
 from icrl.report.style import BAND, INK, add_legend, model_styles, styled
 
@@ -166,7 +166,10 @@ def learning_curves(
 
 @styled
 def grid_panels(grid: Grid) -> Figure:
-    """Return, training seconds and memory against the point of a grid: a line per model."""
+    """Return, training seconds and memory against the point of a grid, by model.
+
+    A line joins times, or memory, that one machine measured while it had nothing else to do; other marks are hollow.
+    """
     figure = Figure(figsize=(11.4, 3.7))
     panels = figure.subplots(1, 3)
     styles = model_styles(grid.models)
@@ -174,16 +177,15 @@ def grid_panels(grid: Grid) -> Figure:
         records = grid.of_model(model)
         places = [grid.place_of(record) for record in records]
         ends = [last_return(record) for record in records]
-        seconds = [_or_nan(seconds_per_seed(record)) for record in records]
-        mebibytes = [_or_nan(record.train_memory_bytes) / 2**20 for record in records]
         look: dict[str, Any] = {"color": colour, "marker": marker, "label": label(model)}
         if grid.is_numeric:
             panels[0].fill_between(places, [i.low for i in ends], [i.high for i in ends], color=colour, **BAND)
         else:
             panels[0].vlines(places, [i.low for i in ends], [i.high for i in ends], color=colour)
-        for axes, values in zip(panels, ([i.estimate for i in ends], seconds, mebibytes), strict=True):
-            axes.plot(places, values, linestyle="-" if grid.is_numeric else "none", **look)
-    titles = ("return of the last trial", "training, seconds per seed", "memory of the training, MiB")
+        panels[0].plot(places, [i.estimate for i in ends], linestyle="-" if grid.is_numeric else "none", **look)
+        for axes, cost in zip(panels[1:], (seconds_per_seed, mebibytes_per_seed), strict=True):
+            _draw_cost(axes, grid, records, cost, look)
+    titles = ("return of the last trial", "training, seconds per seed", "memory of the training, MiB per seed")
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title)
         if grid.is_numeric:
@@ -196,12 +198,28 @@ def grid_panels(grid: Grid) -> Figure:
         axes.set_xlabel(grid.experiment.replace("_", " "))
     for axes in panels[1:]:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
     add_legend(figure, styles)
     return figure
 
 
-def _or_nan(number: float | None) -> float:
-    return math.nan if number is None else number
+def _draw_cost(
+    axes: Axes, grid: Grid, records: Sequence[Record], cost: Callable[[Record], float | None], look: dict[str, Any]
+) -> None:
+    """What each record cost: one line for those whose conditions are the same, hollow marks for those without."""
+    alike: dict[Any, list[tuple[float, float]]] = {}
+    for record in records:
+        if (value := cost(record)) is not None:
+            alike.setdefault(conditions_of_cost(record), []).append((grid.place_of(record), value))
+    for conditions, points in alike.items():
+        here: dict[str, Any] = look | {"linestyle": "-" if conditions and grid.is_numeric else "none"}
+        if conditions is None:
+            here |= {"label": None, "markerfacecolor": "white"}
+            unknown: dict[str, Any] = here | {"color": INK, "marker": "o", "label": "machine not known to be idle"}
+            axes.plot([], [], **unknown)
+        axes.plot([place for place, _ in points], [value for _, value in points], **here)
 
 
 def _split_panels(records: Sequence[Record]) -> tuple[Figure, dict[Split, Axes]]:

@@ -65,6 +65,16 @@ def seconds_per_seed(record: Record) -> float | None:
     return None if record.train_seconds is None else record.train_seconds / len(record.seeds)
 
 
+def mebibytes_per_seed(record: Record) -> float | None:
+    """What the training of all seeds holds over their number."""
+    return None if record.train_memory_bytes is None else record.train_memory_bytes / len(record.seeds) / 2**20
+
+
+def conditions_of_cost(record: Record) -> tuple[Any, ...] | None:
+    """What records have in common whose times and memory compare; None if the machine was busy, or nobody knows."""
+    return (record.machine, len(record.seeds)) if record.trained_alone else None
+
+
 def _number(point: str) -> float | None:
     try:
         return float(point)

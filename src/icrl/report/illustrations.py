@@ -66,9 +66,10 @@ ILLUSTRATIONS = (
 
 
 GRID_CAPTION = (
-    "Return of the last trial with 95 % intervals, training time of one seed (compiling aside), and what the compiled "
-    "training holds in memory at once for all its seeds, by point of the grid. Points "
-    "may differ in their machine's speed and in their number of seeds: see how they were made."
+    "Return of the last trial with 95 % intervals, training time (compiling aside), and what the compiled training "
+    "holds in memory at once, by point of the grid; time and memory of all seeds are divided by their number. A line "
+    "joins what one machine measured with as many seeds while it had nothing else to do; of hollow marks that is not "
+    "known, and they compare with no other."
 )
 
 

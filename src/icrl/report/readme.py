@@ -10,10 +10,10 @@ from typing import Any
 
 from rich.table import Table
 
-from icrl.records import Record, Split
+from icrl.records import ALONE, Record, Split
 from icrl.report.benchmark_tables import BENCHMARKS, skipped
 from icrl.report.comparison import MEMORYLESS, NEAR_SPECIALIST, Comparison, label, on_ladder
-from icrl.report.grid import Grid, seconds_per_seed
+from icrl.report.grid import Grid, mebibytes_per_seed, seconds_per_seed
 from icrl.report.intervals import gain, last_return, last_trial_iqm, means, task_returns
 from icrl.report.paper import PAPER, ours_beside
 from icrl.report.statistics import Interval, format_number
@@ -39,7 +39,8 @@ above {NEAR_SPECIALIST} in its last trial asks for no adaptation: it counts in n
 
 HOW = (
     "A command made its row at the commit beside it; `icrl reproduce` makes it now. Where the spec has changed since, "
-    "the record's `.spec.yaml` says what it was. Seconds are of machines of different speed, some of them busy.\n"
+    "the record's `.spec.yaml` says what it was. Seconds compare "
+    f"where one machine took them with fewer than {ALONE} cores busy with other programs; – says that nobody knows.\n"
 )
 """Above what the records were made by."""
 
@@ -99,7 +100,7 @@ def _section(comparison: Comparison, illustrations: Sequence[str]) -> str:
 
 def _grid_section(grid: Grid, illustrations: Sequence[str]) -> str:
     records = {(record.point, record.model): record for record in grid.records}
-    headings = [f"{label(model)}: {what}" for model in grid.models for what in ("return", "s per seed", "MiB")]
+    headings = [f"{label(model)}: {what}" for model in grid.models for what in ("return", "s per seed", "MiB per seed")]
     rows = [
         [point.replace("_", " "), *(cell for model in grid.models for cell in _grid_cells(records.get((point, model))))]
         for point in grid.points
@@ -145,8 +146,8 @@ def _from_terminal(table: Table) -> str:
 def _grid_cells(record: Record | None) -> list[str]:
     if record is None:
         return [DASH] * 3
-    memory = None if record.train_memory_bytes is None else record.train_memory_bytes / 2**20
-    return [last_return(record).format(), format_known(seconds_per_seed(record), 0), format_known(memory, 1)]
+    costs = format_known(seconds_per_seed(record), 0), format_known(mebibytes_per_seed(record), 1)
+    return [last_return(record).format(), *costs]
 
 
 def _score_table(records: Sequence[Record], split: Split) -> str:
@@ -266,6 +267,7 @@ def _provenance_table(records: Sequence[Record]) -> str:
         "parameters",
         "training, s (all seeds)",
         "env steps/s",
+        "cores busy with others",
         "episodes per seed and task",
         "evaluation, s",
         "commit",
@@ -283,6 +285,7 @@ def _provenance_row(record: Record) -> list[str]:
         f"{record.num_parameters:,}",
         format_known(record.train_seconds, 0),
         format_known(record.train_env_steps_per_second, 0),
+        format_known(record.train_other_cores, 2),
         str(record.num_episodes),
         format_known(record.seconds, 1),
         _short(record.git_commit),

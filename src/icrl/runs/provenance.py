@@ -45,16 +45,21 @@ class Machine:
 
 def made_with() -> dict[str, Any]:
     """The command and the code that make a record, and the machine that its numbers are measured on."""
+    command = " ".join(["icrl", *sys.argv[1:]])
+    return {"command": command, "git_commit": git_commit(), "machine": this_machine()}
+
+
+def this_machine() -> Machine:
+    """The machine that this process runs on."""
     import jax  # only here: runs are read without it
 
-    machine = Machine(
+    return Machine(
         platform=platform.machine(),
         processor=_processor(),
         cores=os.cpu_count(),
         devices=tuple(sorted({device.device_kind for device in jax.devices()})),
         jax=jax.__version__,
     )
-    return {"command": " ".join(["icrl", *sys.argv[1:]]), "git_commit": git_commit(), "machine": machine}
 
 
 def _processor() -> str:
