@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -128,13 +129,7 @@ def load_agents(checkpoint: Checkpoint, spec: ExperimentSpec | None = None) -> l
         UserError: the checkpoint does not fit the spec, or `icrl train` did not make it.
         MachineError: it cannot be read.
     """
-    env_steps, trained = checkpoint.metadata.get("env_steps"), checkpoint.metadata.get("spec")
-    if not isinstance(env_steps, int) or not isinstance(trained, dict):
-        raise UserError(
-            f"{checkpoint.folder}: got env_steps {show(env_steps)} and spec {show(trained)}; "
-            "expected a checkpoint made by `icrl train`"
-        )
-    spec = spec or parse(ExperimentSpec, trained)
+    spec = spec or parse(ExperimentSpec, trained_spec(checkpoint))
     environments = spec.environment.build(spec.environment.train, len(spec.environment.train))
     policy = spec.build_policy(environments)
 
@@ -144,6 +139,21 @@ def load_agents(checkpoint: Checkpoint, spec: ExperimentSpec | None = None) -> l
 
     params = checkpoint.params(jax.eval_shape(jax.vmap(fresh), jnp.zeros((spec.num_seeds, 2), jnp.uint32)))
     return [
-        Agent(spec, seed, env_steps, policy, jax.tree.map(itemgetter(index), params))
+        Agent(spec, seed, checkpoint.metadata["env_steps"], policy, jax.tree.map(itemgetter(index), params))
         for index, seed in enumerate(spec.seeds)
     ]
+
+
+def trained_spec(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The plain spec that a checkpoint was trained with.
+
+    Raises:
+        UserError: `icrl train` did not make the checkpoint.
+    """
+    env_steps, spec = checkpoint.metadata.get("env_steps"), checkpoint.metadata.get("spec")
+    if not isinstance(env_steps, int) or not isinstance(spec, dict):
+        raise UserError(
+            f"{checkpoint.folder}: got env_steps {show(env_steps)} and spec {show(spec)}; "
+            "expected a checkpoint made by `icrl train`"
+        )
+    return spec

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -12,24 +11,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from icrl.adaptation import ACTORS, Actor, Adaptation, measure
-from icrl.agent import Agent, load_agents
+from icrl.agent import Agent, load_agents, trained_spec
 from icrl.compiling import jit_for_one_run
 from icrl.errors import UserError
 from icrl.records import Record, TaskResult, recorded_references
 from icrl.runs.checkpoints import Checkpoint
-from icrl.runs.directory import RunDirectory
+from icrl.runs.directory import SPEC, RunDirectory
 from icrl.runs.provenance import Machine, made_with
-from icrl.spec.experiment import ExperimentSpec
-from icrl.spec.parse import parse
+from icrl.spec.experiment import ExperimentSpec, training_changes
+from icrl.spec.parse import difference, parse
 
 Tasks = Literal["train", "held_out", "all"]
 
 
 def evaluate_run(
-    run: RunDirectory,
+    checkpoint: Checkpoint,
     spec: ExperimentSpec,
     *,
-    checkpoint: Path | None = None,
+    run: RunDirectory | None = None,
     tasks: Tasks = "all",
     episodes: int | None = None,
     trials: int | None = None,
@@ -38,18 +37,19 @@ def evaluate_run(
     """Evaluates all seeds of a run.
 
     Args:
-        run: the run, for what its training cost.
+        checkpoint: one checkpoint of the run.
         spec: what to evaluate, and how; the run's own, perhaps with changes.
-        checkpoint: one checkpoint of the run; by default its newest readable one.
+        run: the run, for what its training cost; by default the checkpoint is alone.
         tasks: those of training under unseen projections, those held out, or both.
         episodes: per task and seed, instead of the spec's.
         trials: of an episode, instead of the spec's.
         changes: in what the evaluation is not the one that the run's spec describes.
 
     Raises:
-        UserError: there is no such task, or the checkpoint does not fit the spec.
+        UserError: there is no such task, the checkpoint does not fit the spec, or the run's spec did not train it.
     """
     started = time.monotonic()
+    changes = [*(_renamed(checkpoint, run) if run else ()), *changes]
     environment = spec.environment
     episodes = episodes or spec.evaluation.episodes_per_task
     trials = trials or spec.evaluation.trials or environment.trials_per_episode
@@ -61,7 +61,7 @@ def evaluate_run(
     if not names:
         raise UserError(f"--tasks: got {tasks}; expected tasks of that kind in {spec.name}, which has none")
 
-    agents = load_agents(Checkpoint.newest(checkpoint or run.path), spec)
+    agents = load_agents(checkpoint, spec)
     references = recorded_references(spec.name, environment.longest_trial, environment.action_repeat)
     environments = agents[0].environments(names, len(names) * episodes, trials=trials)
     play = jit_for_one_run(partial(measure, agents[0].policy, environments, sample=spec.evaluation.sample_actions))
@@ -102,10 +102,27 @@ def evaluate_run(
         num_parameters=sum(leaf.size for leaf in jax.tree.leaves(agents[0].params)),
         tasks={name: result_of(name) for name in names},
         seconds=round(time.monotonic() - started, 3),
-        **made_with() | _training_cost(run),
+        **made_with() | (_training_cost(run) if run else {}),
         seeds=tuple(spec.seeds),
         references={name: references[name] for name in names if name in references},
     )
+
+
+def _renamed(checkpoint: Checkpoint, run: RunDirectory) -> list[str]:
+    """The names that a run's spec no longer shares with the spec that trained its checkpoint.
+
+    Raises:
+        UserError: they differ in what determines training.
+    """
+    trained, described = trained_spec(checkpoint), run.spec
+    if changes := training_changes(trained, described):
+        raise UserError(
+            f"{run.path / SPEC}: is not the spec that trained {checkpoint.folder}; put it back, or copy the "
+            "checkpoint out of the run and evaluate it alone: it holds its own spec\n" + "\n".join(changes)
+        )
+    names = ("name", "model_name", "scale", "point")
+    old, new = ({name: spec.get(name, "") for name in names} for spec in (trained, described))
+    return difference(old, new)
 
 
 def _training_cost(run: RunDirectory) -> dict[str, Any]:

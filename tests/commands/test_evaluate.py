@@ -184,15 +184,43 @@ def test_options_that_choose_a_run_are_refused_beside_a_run(finished: Finished):
 
 
 def test_a_checkpoint_of_another_spec_is_refused(finished: Finished, tmp_path: Path):
-    for target, overrides in (
-        (finished.path, ["model.width=16"]),
-        (copied_run(finished, tmp_path / "run", model={"kind": "mlp", "width": 8, "num_layers": 1}), []),
+    first, *leaves = refusal(finished.path, "--out", tmp_path / "out", "model.width=16").splitlines()
+    advice = "use the spec and the version of icrl that made it"
+    assert first == f"{finished.path / 'checkpoints' / '16'}: does not fit the spec; {advice}"
+    assert all(line.strip().startswith("agent.params.params.") for line in leaves[:5])
+
+
+def test_a_run_whose_spec_was_changed_after_training_is_refused_or_its_changes_are_named(
+    finished: Finished, tmp_path: Path
+):
+    learner = to_dict(load_experiment(str(TINY), overrides=["learner.learning_rate=1e-2"]).learner)
+    run = copied_run(finished, tmp_path / "run", learner=learner, model_name="gru")
+    before = (run / "evaluation.json").read_bytes()
+    assert refusal(run).splitlines() == [
+        f"{run / 'spec.yaml'}: is not the spec that trained {run / 'checkpoints' / '16'}; put it back, or copy the "
+        "checkpoint out of the run and evaluate it alone: it holds its own spec",
+        "  learner.learning_rate: 0.001 -> 0.01",
+    ]
+    assert (run / "evaluation.json").read_bytes() == before
+    renamed = copied_run(finished, tmp_path / "renamed", model_name="gru", checkpoint={"keep": 1})
+    assert evaluated(renamed, tmp_path / "out")["changes"] == ["model_name: 's5' -> 'gru'"]
+
+
+def test_a_checkpoint_is_found_from_inside_and_evaluated_alone_by_the_spec_that_it_holds(
+    record: dict[str, Any], finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(finished.path / "checkpoints" / "16", tmp_path / "alone")
+    for folder, target in (
+        (finished.path / "checkpoints", "16"),
+        (finished.path / "checkpoints" / "16", "."),
+        (tmp_path / "alone", "."),
     ):
-        first, *leaves = refusal(target, *overrides).splitlines()
-        advice = "use the spec and the version of icrl that made it"
-        assert first == f"{target / 'checkpoints' / '16'}: does not fit the spec; {advice}"
-        assert all(line.strip().startswith("agent.params.params.") for line in leaves[:5])
-    assert not list(tmp_path.glob("*.json"))
+        monkeypatch.chdir(folder)
+        found = evaluated(Path(target), tmp_path / "out")
+        assert (found["tasks"], found["changes"]) == (record["tasks"], [])
+        assert (found["train_seconds"] is None) == ("alone" in folder.parts)
+    assert icrl("evaluate", ".").exit_code == 0
+    assert (tmp_path / "alone" / "evaluation.json").exists()
 
 
 def test_tasks_that_the_spec_lacks_are_refused(finished: Finished):

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from icrl.agent import trained_spec
 from icrl.evaluation import Tasks, evaluate_run
 from icrl.records import RESULTS, save_record
 from icrl.report.evaluation import show_evaluation
 from icrl.runs import compilation_cache
-from icrl.runs.directory import EVALUATION, RunDirectory
+from icrl.runs.checkpoints import Checkpoint
+from icrl.runs.directory import EVALUATION
 from icrl.runs.disk import require_folder
-from icrl.runs.find import find_run
+from icrl.runs.find import find_run, find_run_of
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.parse import apply_overrides, parse
 from icrl.spec.shipped import shipped_agents
@@ -35,12 +37,14 @@ def evaluate(
     """
     compilation_cache.enable()
     path = find_run(target, model=model, scale=scale, seed=seed, point=point)
-    run = RunDirectory.read(path)
-    spec = parse(ExperimentSpec, apply_overrides(run.spec, overrides))
-    if out is None and run.path.resolve() in shipped_agents().values():
-        out = RESULTS / "runs" / run.path.name  # what came with icrl stays as it came
-    folder = run.path if out is None else require_folder(out)
+    run = find_run_of(path)
+    checkpoint = Checkpoint.newest(path)
+    spec = parse(ExperimentSpec, apply_overrides(run.spec if run else trained_spec(checkpoint), overrides))
+    own = run.path if run else checkpoint.folder
+    if out is None and own.resolve() in shipped_agents().values():
+        out = RESULTS / "runs" / own.name  # what came with icrl stays as it came
+    folder = own if out is None else require_folder(out)
     options = {"--tasks": None if tasks == "all" else tasks, "--episodes": episodes, "--trials": trials}
     changes = [*overrides, *(f"{option} {value}" for option, value in options.items() if value is not None)]
-    record = evaluate_run(run, spec, checkpoint=path, tasks=tasks, episodes=episodes, trials=trials, changes=changes)
+    record = evaluate_run(checkpoint, spec, run=run, tasks=tasks, episodes=episodes, trials=trials, changes=changes)
     show_evaluation(save_record(record, folder / EVALUATION), folder)

@@ -23,7 +23,7 @@ from icrl.learners.learner import LearnerState
 from icrl.records import save_record
 from icrl.report.evaluation import show_evaluation
 from icrl.runs import compilation_cache, processes
-from icrl.runs.checkpoints import Checkpoints
+from icrl.runs.checkpoints import Checkpoint, Checkpoints
 from icrl.runs.directory import CHECKPOINTS, EVALUATION, RunDirectory
 from icrl.runs.interruption import Interruption
 from icrl.runs.processes import Peers
@@ -92,7 +92,7 @@ def train(
                 Training(experiment, learner, peers, run, partial(_tracker, run, experiment)).run(stop)
         if run is None:
             return
-        record = save_record(evaluate_run(run, experiment), run.path / EVALUATION)
+        record = save_record(evaluate_run(Checkpoint.newest(run.path), experiment, run=run), run.path / EVALUATION)
     show_evaluation(record, run.path)
 
 

@@ -177,9 +177,14 @@ class Checkpoint:
         return _first_readable([self.folder], lambda folder: _read(folder, self.description, template, "agent.params."))
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a folder is one checkpoint, or was."""
+    return any((path / part).exists() for part in (ARRAYS, ORBAX_ARRAYS, METADATA, CHECKSUMS))
+
+
 def _candidates(path: Path) -> list[Path]:
     """Folders of checkpoints, newest first."""
-    if any((path / part).exists() for part in (ARRAYS, ORBAX_ARRAYS, METADATA, CHECKSUMS)):
+    if is_checkpoint(path):
         return [path]
     folders = Checkpoints(path / CHECKPOINTS if (path / CHECKPOINTS).is_dir() else path).newest_first()
     if not folders:

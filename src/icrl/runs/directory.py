@@ -118,9 +118,7 @@ class RunDirectory:
         Raises:
             UserError: there is no run, its layout is unknown, or its manifest is damaged.
         """
-        if not (path / MANIFEST).exists():
-            near = [folder for given in (path, path.resolve()) for folder in (given, given.parent)]
-            path = next((folder.parent for folder in near if folder.name == CHECKPOINTS), path)
+        path = run_folder(path)
         _refuse_links_out_of(path)
         return cls(path, _read_manifest(path))
 
@@ -262,6 +260,14 @@ class RunDirectory:
                 yield record
             elif number < len(lines):  # the last piece is empty, or torn, or still being written
                 logger.warning("%s: line %d is damaged and was skipped", path, number)
+
+
+def run_folder(path: Path) -> Path:
+    """The folder of the run that a path leads to, or to a checkpoint, or the folder of all checkpoints, of."""
+    if (path / MANIFEST).exists():
+        return path
+    near = [folder for given in (path, path.resolve()) for folder in (given, given.parent)]
+    return next((folder.parent for folder in near if folder.name == CHECKPOINTS), path)
 
 
 def _plain(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from icrl.errors import UserError
-from icrl.runs.directory import RunDirectory
+from icrl.runs.checkpoints import is_checkpoint
+from icrl.runs.directory import MANIFEST, RunDirectory, run_folder
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import parse
@@ -51,3 +52,14 @@ def find_run(
             f"run: icrl train {target} --model {spec.model_name} --scale {spec.scale}{at_point}"
         )
     return max(runs, key=lambda run: run.manifest["started"]).path
+
+
+def find_run_of(path: Path) -> RunDirectory | None:
+    """The run in a folder or around a checkpoint; None around a checkpoint that was copied out of its run.
+
+    Raises:
+        UserError: the folder is neither, or the run is damaged.
+    """
+    if is_checkpoint(path) and not (run_folder(path) / MANIFEST).exists():
+        return None
+    return RunDirectory.read(path)
