@@ -66,7 +66,7 @@ def test_observation_action_and_value_of_a_step_belong_together(steps: Trajector
     np.testing.assert_array_equal(count[:, 0], [0, 1, 2] * 4 + [0, 1])
     np.testing.assert_array_equal(steps.value, value_of(seen, count))
     np.testing.assert_allclose(steps.action[..., 0], 0.1 * seen, rtol=1e-6)
-    np.testing.assert_array_equal(steps.distribution["seen"], seen)
+    np.testing.assert_array_equal(steps.extras["seen"], seen)
 
 
 def test_the_consequences_of_an_action_stand_beside_it(steps: Trajectory):

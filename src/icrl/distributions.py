@@ -1,5 +1,6 @@
 """Action distributions: parameters in, samples and densities out."""
 
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -80,3 +81,47 @@ class Categorical(NamedTuple):
         """``-sum p log p``."""
         log_p = jax.nn.log_softmax(self.logits)
         return -jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
+
+
+@dataclass(frozen=True)
+class TwoHot:
+    """Numbers as weights of two neighbouring bins, evenly spaced after `squash` (arXiv 1911.08265, appendix F)."""
+
+    low: float
+    high: float
+    """The range; what lies beyond it is taken for its nearer end."""
+    num_bins: int
+
+    @property
+    def _bins(self) -> Float[Array, " K"]:
+        low, high = squash(jnp.array([self.low, self.high], jnp.float32))
+        return jnp.linspace(low, high, self.num_bins)
+
+    def encode(self, x: Float[Array, "..."]) -> Float[Array, "... K"]:
+        """Weights of at most two bins, whose mean is ``squash(x)``."""
+        bins = self._bins
+        squashed = jnp.clip(squash(x), bins[0], bins[-1])[..., None]
+        return jnp.maximum(0.0, 1.0 - jnp.abs(squashed - bins) / (bins[1] - bins[0]))
+
+    def decode(self, logits: Float[Array, "... K"]) -> Float[Array, "..."]:
+        """The number that the mean of the bins stands for."""
+        return unsquash(jax.nn.softmax(logits) @ self._bins)
+
+    def cross_entropy(self, logits: Float[Array, "... K"], x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """``-sum_k encode(x)_k log softmax(logits)_k``, nats."""
+        return -jnp.sum(self.encode(x) * jax.nn.log_softmax(logits), axis=-1)
+
+
+SQUASH_SLOPE = 1e-3
+
+
+def squash(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """``h(x) = sign(x) (sqrt(|x| + 1) - 1) + eps x``, eps = 1e-3 (arXiv 1805.11593, proposition A.2)."""
+    return jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1) - 1) + SQUASH_SLOPE * x
+
+
+def unsquash(y: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The inverse of `squash`: ``sign(y) (((sqrt(1 + 4 eps (|y| + 1 + eps)) - 1) / (2 eps))^2 - 1)``."""
+    eps = SQUASH_SLOPE
+    root = (jnp.sqrt(1 + 4 * eps * (jnp.abs(y) + 1 + eps)) - 1) / (2 * eps)
+    return jnp.sign(y) * (jnp.square(root) - 1)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from icrl.distributions import Categorical, Distribution, Normal
+from icrl.distributions import Categorical, Distribution, Normal, TwoHot
 from icrl.envs.spaces import Discrete, Space
 from icrl.errors import Problem, show
 from icrl.fields import PositiveFloat, PositiveInt, Spec
@@ -54,6 +54,8 @@ class PolicyOutput(NamedTuple):
     value: Float[Array, "*T B"]
     features: Float[Array, "*T B H"]
     """The sequence model's output, which the heads read, and what a learner unrolls from it."""
+    value_logits: Float[Array, "*T B K"] | None = None
+    """Of the value's bins, where it is learned as a distribution."""
 
 
 class Policy(nn.Module):
@@ -65,6 +67,8 @@ class Policy(nn.Module):
     spec: PolicySpec
     model_spec: ModelSpec
     action_space: Space
+    value_support: TwoHot | None = None
+    """Bins, for a learner that learns the value as a distribution over them."""
 
     @nn.nowrap
     def initial_memory(self, batch: int) -> PyTree:
@@ -95,19 +99,19 @@ class Policy(nn.Module):
         for index, size in enumerate((*self.spec.encoder, self.model_spec.width)):
             x = self._activate(nn.Dense(size, name=f"encoder_{index}")(x))
         memory, y = self.model_spec.build(name="model")(memory, x, reset)
-        return memory, PolicyOutput(self._distribution(y), self._head("value", y, 1, scale=1.0)[..., 0], y)
+        distribution = self._distribution(y)
+        if self.value_support is None:
+            return memory, PolicyOutput(distribution, self._head("value", y, 1, scale=1.0)[..., 0], y)
+        logits = self._head("value", y, self.value_support.num_bins, scale=0.01)
+        return memory, PolicyOutput(distribution, self.value_support.decode(logits), y, logits)
 
     def _distribution(self, y: jax.Array) -> Distribution:
-        spec, size = self.spec, self.action_space.size
-        if isinstance(self.action_space, Discrete):
-            return Categorical(self._head("action", y, size, scale=0.01))
-        excess = jnp.log(jnp.expm1(spec.initial_std - spec.min_std))
-        if spec.state_dependent_std:
-            mean, std = jnp.split(self._head("action", y, 2 * size, scale=0.01), 2, axis=-1)
-        else:
-            mean = self._head("action", y, size, scale=0.01)
-            std = jnp.broadcast_to(self.param("std", nn.initializers.zeros, (size,)), mean.shape)
-        return Normal(mean, jnp.log(spec.min_std + nn.softplus(std + excess)))
+        size = distribution_size(self.action_space)
+        if isinstance(self.action_space, Discrete) or self.spec.state_dependent_std:
+            return to_distribution(self.spec, self.action_space, self._head("action", y, size, scale=0.01))
+        mean = self._head("action", y, size // 2, scale=0.01)
+        std = jnp.broadcast_to(self.param("std", nn.initializers.zeros, (size // 2,)), mean.shape)
+        return to_distribution(self.spec, self.action_space, jnp.concatenate([mean, std], axis=-1))
 
     def _head(self, name: str, y: jax.Array, size: int, *, scale: float) -> jax.Array:
         for index, hidden in enumerate(self.spec.heads):
@@ -116,3 +120,17 @@ class Policy(nn.Module):
 
     def _activate(self, x: jax.Array) -> jax.Array:
         return ACTIVATIONS[self.spec.activation](x)
+
+
+def distribution_size(space: Space) -> int:
+    """How many numbers describe a distribution over the actions of a space."""
+    return space.size if isinstance(space, Discrete) else 2 * space.size
+
+
+def to_distribution(spec: PolicySpec, space: Space, outputs: Float[Array, "... D"]) -> Distribution:
+    """The distribution over a space's actions that a head's outputs stand for; near zero, the initial one."""
+    if isinstance(space, Discrete):
+        return Categorical(outputs)
+    mean, std = jnp.split(outputs, 2, axis=-1)
+    excess = jnp.log(jnp.expm1(spec.initial_std - spec.min_std))
+    return Normal(mean, jnp.log(spec.min_std + nn.softplus(std + excess)))

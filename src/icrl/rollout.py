@@ -17,7 +17,7 @@ class Decision(NamedTuple):
     log_prob: Float[Array, " B"]
     """As in `Trajectory`."""
     value: Float[Array, " B"]
-    distribution: PyTree = ()
+    extras: PyTree = ()
     """As in `Trajectory`: what is given here is kept for every step."""
 
 
@@ -79,7 +79,7 @@ def rollout(
             bootstrap=bootstrap,
             trial=after.trial,
             trial_return=after.trial_return,
-            distribution=decision.distribution,
+            extras=decision.extras,
         )
 
     # Drawn for all steps at once: within the loop a CPU pays as much for a few keys as for many.

@@ -85,8 +85,8 @@ class Trajectory(NamedTuple):
     """Index of the trial within the episode."""
     trial_return: Float[Array, "T B"]
     """Return of the trial up to and including this reward."""
-    distribution: PyTree = ()
-    """The acting policy's distribution, leaves ``[T, B, ...]``, where the learner asks for it."""
+    extras: PyTree = ()
+    """What else the agent said when acting and its learner asks for, such as a distribution; leaves ``[T, B, ...]``."""
 
 
 def keys_of_rows(key: Key, row_B: Int[Array, " B"]) -> Key:

@@ -17,8 +17,8 @@ from icrl.envs.multi import Environments
 from icrl.envs.spaces import Continuous, Discrete, Space
 from icrl.envs.trial import Episodes
 from icrl.learners import LearnerSpec
-from icrl.learners.learner import Learner, LearnerState
-from icrl.learners.on_policy import Agent, Batch
+from icrl.learners.learner import Learner, LearnerState, Trained
+from icrl.learners.on_policy import Batch
 from icrl.learners.ppo import PPOSpec
 from icrl.models import GRUSpec, LSTMSpec, MLPSpec, ModelSpec, S5Spec, TransformerSpec
 from icrl.policy import PolicySpec
@@ -179,7 +179,7 @@ def trained_on_memory(model: str) -> dict[str, np.ndarray]:
     return train(ppo)[1]
 
 
-def largest_moves(learn: Callable[..., Any], agent: Agent, batch: Batch, times: int) -> list[float]:
+def largest_moves(learn: Callable[..., Any], agent: Trained, batch: Batch, times: int) -> list[float]:
     """How far the parameter that moves most does so each time that the same batch is learned from."""
     moves = []
     for _ in range(times):

@@ -13,7 +13,9 @@ from icrl.learners import LearnerSpec
 from icrl.learners.a2c import A2CSpec
 from icrl.learners.devices import SharedLearner, mesh_of
 from icrl.learners.learner import LearnerState
-from icrl.learners.ppo import PPOSpec, draw_minibatches
+from icrl.learners.minibatches import draw_minibatches
+from icrl.learners.muesli import MuesliSpec
+from icrl.learners.ppo import PPOSpec
 from icrl.models import GRUSpec
 from icrl.policy import PolicySpec
 from tests.envs.counting import Counting
@@ -27,6 +29,7 @@ NUM_ROWS, NUM_UPDATES, NUM_SEEDS = 12, 3, 2
 SPECS = {
     "ppo": PPOSpec(rollout_steps=5, num_epochs=2, num_minibatches=2, learning_rate=0.01),
     "a2c": A2CSpec(rollout_steps=5, learning_rate=0.01, standardize_advantages=True),
+    "muesli": MuesliSpec(rollout_steps=5, num_minibatches=2, learning_rate=0.01, num_samples=4, model_sizes=(8,)),
 }
 
 

@@ -13,8 +13,9 @@ from icrl.envs.trial import Episodes
 from icrl.errors import SpecError
 from icrl.learners import losses
 from icrl.learners.learner import LearnerState
+from icrl.learners.minibatches import take_rows
 from icrl.learners.on_policy import Batch
-from icrl.learners.ppo import PPO, PPOSpec, take_rows
+from icrl.learners.ppo import PPO, PPOSpec
 from icrl.models import GRUSpec
 from icrl.policy import PolicySpec
 from icrl.types import Trajectory

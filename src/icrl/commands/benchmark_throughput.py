@@ -18,7 +18,7 @@ from icrl.compiling import jit_for_one_run
 from icrl.errors import SpecError
 from icrl.learners.devices import SharedLearner
 from icrl.learners.learner import Learner, LearnerState
-from icrl.learners.ppo import take_rows
+from icrl.learners.minibatches import take_rows
 from icrl.records import read_object
 from icrl.report.benchmark_tables import throughput_tables
 from icrl.spec.experiment import ExperimentSpec
@@ -265,7 +265,7 @@ def _limits(
     agent, batch, _ = programs["learn"].arguments
     rows = jnp.arange(learner.environments.num_rows // learner.spec.row_groups)
     minibatch = jax.jit(take_rows)(batch, rows)
-    step = Program.of(jax.grad(learner.loss, has_aux=True), agent.params, minibatch, clock=clock)
+    step = Program.of(jax.grad(learner.loss, has_aux=True), learner.trainable(agent), minibatch, clock=clock)
     num_steps = learner.spec.gradient_steps
     flops, bytes_moved = num_steps * step.flops, num_steps * step.bytes_accessed
     return {

@@ -15,8 +15,8 @@ import optax
 from icrl.envs.multi import Environments
 from icrl.fields import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from icrl.learners import losses
-from icrl.learners.learner import Metrics
-from icrl.learners.on_policy import Agent, Batch, OnPolicy, OnPolicySpec
+from icrl.learners.learner import Metrics, Trained
+from icrl.learners.on_policy import Batch, OnPolicy, OnPolicySpec
 from icrl.policy import Policy
 from icrl.types import Key, PyTree
 
@@ -46,7 +46,7 @@ class A2C(OnPolicy):
 
     spec: A2CSpec
 
-    def learn(self, agent: Agent, batch: Batch, *, key: Key) -> tuple[Agent, Metrics]:
+    def learn(self, agent: Trained, batch: Batch, *, key: Key) -> tuple[Trained, Metrics]:
         """One gradient step on all rows; nothing is drawn."""
         del key
         agent, metrics = self.gradient_step(agent, batch)

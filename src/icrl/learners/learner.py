@@ -12,9 +12,11 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkab
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Int
 
 from icrl.envs.multi import Environments
+from icrl.fields import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Spec
 from icrl.policy import Policy
 from icrl.rollout import Carry
 from icrl.types import Key, PyTree, Trajectory
@@ -48,6 +50,13 @@ class Batch(Protocol):
         ...
 
 
+class Trained(NamedTuple):
+    """Parameters and the state of their optimiser."""
+
+    params: PyTree
+    optimizer: PyTree
+
+
 class LearnerState(NamedTuple):
     """Everything an update reads and writes; saving it is saving the run."""
 
@@ -60,24 +69,31 @@ class LearnerState(NamedTuple):
     update: Int[Array, ""]
 
 
-@runtime_checkable
-class LearnerSettings(Protocol):
-    """What the rest of icrl asks of a learner's spec."""
+@dataclass(frozen=True)
+class Hyperparameters(Spec):
+    """Those of every learner."""
 
-    @property
-    def rollout_steps(self) -> int:
-        """Env steps per row and update."""
-        ...
+    rollout_steps: PositiveInt = 256
+    """Env steps per row and update; also the length of backpropagation through time."""
+    learning_rate: PositiveFloat = 1e-3
+    anneal_learning_rate: bool = False
+    """Decay the learning rate linearly to zero over the run."""
+    discount: Fraction = 0.99
+    trace: Fraction = 0.95
+    """Lambda: how far returns and advantages look beyond the next step's value."""
+    value_weight: NonNegativeFloat = 0.5
+    reward_scale: PositiveFloat = 1.0
+    """Factor on rewards inside the learner; ``1 - discount`` brings values to the scale of one step's reward."""
 
     @property
     def row_groups(self) -> int:
-        """Parts of equal size into which the learner divides the rows of every task."""
-        ...
+        """Parts of equal size into which a learner divides the rows of every task."""
+        return 1
 
     @property
     def gradient_steps(self) -> int:
         """Gradient steps of one update."""
-        ...
+        return 1
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ class Learner(abc.ABC):
     task's rows, under one ``axis``; averages and gradients are then taken over all of them.
     """
 
-    spec: LearnerSettings
+    spec: Hyperparameters
     policy: Policy
     environments: Environments
     num_updates: int
@@ -96,7 +112,11 @@ class Learner(abc.ABC):
     axis: str | None = None
     """The mapped axis of devices that share the batch, if there is one."""
 
-    reductions: ClassVar[Mapping[str, Reduction]] = {"trial_return_sum": "sum", "trial_count": "sum"}
+    reductions: ClassVar[Mapping[str, Reduction]] = {
+        "trial_return_sum": "sum",
+        "trial_count": "sum",
+        "first_ratio_error": "max",
+    }
     """How `reduce` makes one of a metric of several updates, where not by their mean."""
 
     def init(self, key: Key) -> LearnerState:
@@ -139,6 +159,18 @@ class Learner(abc.ABC):
     def loss(self, params: PyTree, batch: Any) -> tuple[jax.Array, Metrics]:
         """The loss of some rows as a function of what gradients are taken in, and scalar metrics."""
 
+    def gradient_step(self, trained: Trained, batch: Any) -> tuple[Trained, Metrics]:
+        """One step along the gradient of all devices; but for its norm, metrics are of this device's rows."""
+        gradients, metrics = jax.grad(self.loss, has_aux=True)(trained.params, batch)
+        gradients = self._average(gradients)
+        updates, optimizer = self._optimizer.update(gradients, trained.optimizer)
+        params = optax.apply_updates(trained.params, updates)
+        return Trained(params, optimizer), metrics | {"gradient_norm": optax.tree.norm(gradients)}
+
+    def trainable(self, agent: Any) -> PyTree:
+        """What `loss` takes gradients in."""
+        return agent.params
+
     def trial_statistics(self, batch: Batch) -> Metrics:
         """Sums and counts of the returns of the trials that ended, ``[tasks, trials]``; means are taken outside."""
         trajectory = batch.trajectory
@@ -150,6 +182,19 @@ class Learner(abc.ABC):
             "trial_count": jnp.zeros(shape).at[at].add(ended.astype(jnp.float32)),
         }
         return self._over_devices(jax.lax.psum, statistics)
+
+    @property
+    @abc.abstractmethod
+    def _optimizer(self) -> optax.GradientTransformation:
+        """What turns gradients into steps."""
+
+    @property
+    def _learning_rate(self) -> optax.ScalarOrSchedule:
+        """The learning rate of every gradient step."""
+        spec = self.spec
+        if not spec.anneal_learning_rate:
+            return spec.learning_rate
+        return optax.linear_schedule(spec.learning_rate, 0.0, self.num_updates * spec.gradient_steps)
 
     def _average(self, tree: PyTree) -> PyTree:
         return self._over_devices(jax.lax.pmean, tree)

@@ -62,3 +62,14 @@ def standardize_groups(
     centred_TGR = x_TGR - average(jnp.mean(x_TGR, axis=(0, 2), keepdims=True))
     variance = average(jnp.mean(jnp.square(centred_TGR), axis=(0, 2), keepdims=True))
     return (centred_TGR / (jnp.sqrt(variance) + 1e-8)).reshape(x_TB.shape)
+
+
+def cmpo_weights(advantage: Float[Array, "... N"], clip: float, z_init: float = 1.0) -> Float[Array, "... N"]:
+    """``exp(clip(adv_k, -c, c)) / z_k`` of N actions drawn from the prior (arXiv 2104.06159, equations 7 and 11).
+
+    The clipped MPO policy is the prior times these. ``z_k = (z_init + sum_{j != k} exp(clip(adv_j))) / N``: each action
+    is left out of its own normaliser, so that the estimate of the gradient has no bias from it.
+    """
+    exponential = jnp.exp(jnp.clip(advantage, -clip, clip))
+    others = jnp.sum(exponential, axis=-1, keepdims=True) - exponential
+    return exponential * advantage.shape[-1] / (z_init + others)

@@ -11,15 +11,15 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
 
 from icrl.envs.multi import Environments
 from icrl.fields import PositiveFloat, PositiveInt
 from icrl.learners import losses
-from icrl.learners.learner import Metrics
-from icrl.learners.on_policy import Agent, Batch, OnPolicy, OnPolicySpec
+from icrl.learners.learner import Metrics, Trained
+from icrl.learners.minibatches import over_minibatches
+from icrl.learners.on_policy import Batch, OnPolicy, OnPolicySpec
 from icrl.policy import Policy
-from icrl.types import Key, PyTree, keys_of_rows
+from icrl.types import Key, PyTree
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,13 @@ class PPO(OnPolicy):
 
     spec: PPOSpec
 
-    def learn(self, agent: Agent, batch: Batch, *, key: Key) -> tuple[Agent, Metrics]:
+    def learn(self, agent: Trained, batch: Batch, *, key: Key) -> tuple[Trained, Metrics]:
         """Several epochs of minibatch gradient steps; metrics are means over them all."""
 
-        def minibatch_step(agent: Agent, rows: jax.Array) -> tuple[Agent, Metrics]:
-            return self.gradient_step(agent, take_rows(batch, rows))
-
-        def epoch(agent: Agent, key: Key) -> tuple[Agent, Metrics]:
-            return jax.lax.scan(minibatch_step, agent, draw_minibatches(batch.row, self.spec.num_minibatches, key=key))
-
-        agent, metrics = jax.lax.scan(epoch, agent, jax.random.split(key, self.spec.num_epochs))
+        spec = self.spec
+        agent, metrics = over_minibatches(
+            self.gradient_step, agent, batch, num_epochs=spec.num_epochs, num_minibatches=spec.num_minibatches, key=key
+        )
         first = self._over_devices(jax.lax.pmax, metrics.pop("ratio_error")[0, 0])
         return agent, self._average(jax.tree.map(jnp.mean, metrics)) | {
             "first_ratio_error": first,
@@ -97,27 +94,3 @@ class PPO(OnPolicy):
     def _optimizer(self) -> optax.GradientTransformation:
         clip = optax.clip_by_global_norm(self.spec.max_gradient_norm)
         return optax.chain(clip, optax.adam(self._learning_rate, eps=1e-5))
-
-
-def draw_minibatches(row_B: Int[Array, " B"], num_minibatches: int, *, key: Key) -> Int[Array, "M B//M"]:
-    """Positions of the rows of each of M minibatches.
-
-    Every run of M consecutive rows gives one row to each minibatch, at random. So each minibatch holds equally many
-    rows of every task, and a device that holds whole runs draws its part without knowing of the others.
-    """
-    run_key = keys_of_rows(key, row_B[::num_minibatches])
-    runs = jnp.arange(len(row_B)).reshape(-1, num_minibatches)
-    return jax.vmap(jax.random.permutation)(run_key, runs).T
-
-
-def take_rows(batch: Batch, rows: Int[Array, " R"]) -> Batch:
-    """The minibatch of some rows, for all T steps."""
-    by_time = lambda tree: jax.tree.map(lambda x: x[:, rows], tree)  # noqa: E731
-    by_row = lambda tree: jax.tree.map(lambda x: x[rows], tree)  # noqa: E731
-    return Batch(
-        by_row(batch.row),
-        by_time(batch.trajectory),
-        by_row(batch.memory),
-        by_time(batch.advantage),
-        by_time(batch.target),
-    )

@@ -44,3 +44,39 @@ def generalized_advantage(
         return advantage_B, advantage_B
 
     return jax.lax.scan(step, jnp.zeros_like(delta_TB[0]), (delta_TB, decay_TB), reverse=True)[1]
+
+
+def retrace(
+    reward_TB: Float[Array, "T B"],
+    q_TB: Float[Array, "T B"],
+    next_value_TB: Float[Array, "T B"],
+    ratio_TB: Float[Array, "T B"],
+    episode_end_TB: Bool[Array, "T B"],
+    *,
+    discount: float,
+    trace: float,
+) -> Float[Array, "T B"]:
+    """Retrace's returns (arXiv 1606.02647, equations 3 and 4), for t = 0 .. T-1.
+
+    ``G_t = r_t + discount * (v_{t+1} + (1 - end_t) c_{t+1} (G_{t+1} - q_{t+1}))`` with
+    ``c_t = trace * min(1, ratio_t)`` and ``G_T = q_T``.
+
+    Args:
+        reward_TB: earned by action t.
+        q_TB: the value of action t under the policy to be valued.
+        next_value_TB: ``v_{t+1}`` under that policy, as `next_values` gives it.
+        ratio_TB: how much likelier that policy is to take action t than the one that took it.
+        episode_end_TB: action t ended the episode.
+        discount: gamma.
+        trace: lambda.
+    """
+    carried_TB = jnp.where(episode_end_TB, 0.0, discount)
+    trace_TB = trace * jnp.minimum(1.0, ratio_TB)
+
+    def step(surplus_B, inputs):  # c_{t+1} (G_{t+1} - q_{t+1})
+        reward_B, q_B, next_value_B, carried_B, trace_B = inputs
+        return_B = reward_B + discount * next_value_B + carried_B * surplus_B
+        return trace_B * (return_B - q_B), return_B
+
+    inputs = reward_TB, q_TB, next_value_TB, carried_TB, trace_TB
+    return jax.lax.scan(step, jnp.zeros_like(reward_TB[0]), inputs, reverse=True)[1]
