@@ -181,7 +181,7 @@ def test_a_longer_unroll_looks_past_no_end_of_an_episode():
     losses = jit(lambda features, batch: made._model_losses(state.agent.model, features, batch))
     features = jax.random.normal(jax.random.key(3), (16, 4, 8))
     end = next(end for end in np.flatnonzero(batch.trajectory.episode_end[:, 0]) if 2 < end < 13)
-    # A weight of the first step of the next episode: seen by that step's predecessor's unroll alone, were it not masked.
+    # Of the first step of the next episode: only unrolls that ought to have ended would see it.
     changed = batch._replace(weights=batch.weights.at[end + 1].add(batch.trajectory.episode_end[end][:, None] * 100.0))
     np.testing.assert_allclose(
         losses(features, changed)["model_loss"], losses(features, batch)["model_loss"], rtol=1e-6

@@ -139,9 +139,9 @@ class Learner(abc.ABC):
         """Memory at a run's start, leaves ``[B, ...]``; a learner may carry more than the policy's."""
         return self.policy.initial_memory(num_rows)
 
-    def reduce(self, name: str, values: np.ndarray) -> np.ndarray | np.floating:
+    def reduce(self, name: str, values: np.ndarray) -> np.ndarray:
         """One value of a metric of several updates, ``[updates, ...]``."""
-        return getattr(values, self.reductions.get(name, "mean"))(axis=0)
+        return np.asarray(getattr(values, self.reductions.get(name, "mean"))(axis=0))
 
     @abc.abstractmethod
     def init_agent(self, carry: Carry, *, key: Key) -> Agent:

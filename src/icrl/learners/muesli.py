@@ -200,7 +200,7 @@ class Muesli(Learner):
         policy = self.policy.init(policy_key, carry.memory.agent, now.observation[None], now.episode_start[None])
         model = self.model.init(model_key, jnp.zeros(self.model.width), self.model.action_space.zeros())
         networks = Networks(policy, model)
-        return Agent(*networks, self._optimizer.init(networks), networks, jnp.float32(0), jnp.int32(0))
+        return Agent(policy, model, self._optimizer.init(networks), networks, jnp.float32(0), jnp.int32(0))
 
     def collect(self, agent: Agent, carry: Carry, *, key: Key) -> tuple[Carry, Batch]:
         """Acts for a rollout, with the prior looking on, and computes its targets."""
@@ -271,13 +271,14 @@ class Muesli(Learner):
             num_minibatches=spec.num_minibatches,
             key=key,
         )
-        prior = optax.incremental_update(trained.params, agent.prior, spec.target_rate)
+        prior: Any = optax.incremental_update(trained.params, agent.prior, spec.target_rate)
         first = self._over_devices(jax.lax.pmax, metrics.pop("ratio_error")[0, 0])
         whole = {
             "kl_to_prior": jnp.mean(steps.log_prob - steps.extras.log_prob),
             **jax.tree.map(jnp.mean, metrics),
         }
-        return Agent(*trained.params, trained.optimizer, prior, squared, num_updates), self._average(whole) | {
+        policy, model = trained.params
+        return Agent(policy, model, trained.optimizer, prior, squared, num_updates), self._average(whole) | {
             "first_ratio_error": first,
             "advantage_scale": scale,
             "explained_variance": explained_variance(steps.value, batch.target, self._average),
@@ -287,6 +288,7 @@ class Muesli(Learner):
         """Muesli's loss of some rows, replayed from their stored memory (equations 9, 10 and 13)."""
         spec, steps = self.spec, batch.trajectory
         _, output = self.policy.run(params.policy, batch.memory, steps.observation, steps.episode_start)
+        assert output.value_logits is not None, "MuesliSpec.build gives the policy bins"
         log_ratio = output.distribution.log_prob(steps.action) - steps.log_prob
         value_loss = jnp.mean(self.model.value.cross_entropy(output.value_logits, batch.target))
         terms = {
@@ -318,7 +320,7 @@ class Muesli(Learner):
         reward = spec.reward_scale * steps.reward
         after_TB = jnp.arange(len(reward))[:, None]
         seen_TB = jnp.ones(reward.shape)
-        losses = dict.fromkeys(("model_loss", "value_loss", "reward_loss", "reward_error"), jnp.float32(0))
+        losses: Metrics = dict.fromkeys(("model_loss", "value_loss", "reward_loss", "reward_error"), jnp.float32(0))
         for k in range(spec.model_steps):
             later = lambda x, k=k: jnp.roll(x, -k, axis=0)  # noqa: E731
             expected: Any = self.model.apply(params, features, later(steps.action))
