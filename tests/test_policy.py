@@ -53,6 +53,13 @@ def test_discrete_actions_start_nearly_uniform():
     np.testing.assert_allclose(jax.nn.softmax(distribution.logits), 1 / 3, atol=0.02)
 
 
+def test_values_start_at_the_scale_asked_for():
+    """The kernel of the value's last layer is orthogonal: here a vector, whose length is the scale."""
+    for scale in (1.0, 0.01):
+        _, params = fresh(replace(SPEC, value_scale=scale), Discrete(3))
+        np.testing.assert_allclose(np.linalg.norm(params["params"]["value"]["kernel"]), scale, rtol=1e-5)
+
+
 @pytest.mark.parametrize("state_dependent", [True, False])
 def test_spread_stays_above_its_minimum_whatever_the_parameters(state_dependent: bool):
     policy, params = fresh(replace(SPEC, state_dependent_std=state_dependent), Continuous(2))

@@ -27,6 +27,8 @@ class PolicySpec(Spec):
     heads: tuple[PositiveInt, ...] = (64,)
     """Hidden sizes of the action head and of the value head, each."""
     activation: Literal["gelu", "leaky_relu", "relu", "tanh"] = "gelu"
+    value_scale: PositiveFloat = 1.0
+    """Scale of the value's last layer at the start. A small one starts values near 0, and so advantages at returns."""
     initial_std: PositiveFloat = 0.7
     """Standard deviation of continuous actions at the start."""
     min_std: PositiveFloat = 0.05
@@ -101,7 +103,7 @@ class Policy(nn.Module):
         memory, y = self.model_spec.build(name="model")(memory, x, reset)
         distribution = self._distribution(y)
         if self.value_support is None:
-            return memory, PolicyOutput(distribution, self._head("value", y, 1, scale=1.0)[..., 0], y)
+            return memory, PolicyOutput(distribution, self._head("value", y, 1, scale=self.spec.value_scale)[..., 0], y)
         logits = self._head("value", y, self.value_support.num_bins, scale=0.01)
         return memory, PolicyOutput(distribution, self.value_support.decode(logits), y, logits)
 

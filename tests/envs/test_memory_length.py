@@ -47,14 +47,14 @@ def test_both_bits_are_drawn_and_the_other_action_is_the_wrong_one():
 
 
 def test_the_longest_trial_reaches_its_reward():
-    _, steps = played(2048, action=0, seed=0)
-    assert steps.terminated.nonzero()[0].tolist() == [2048]
+    _, steps = played(8192, action=0, seed=0)
+    assert steps.terminated.nonzero()[0].tolist() == [8192]
     assert abs(steps.reward[-1]) == 1
     np.testing.assert_array_equal(steps.reward[:-1], 0)
 
 
 def test_lengths_are_chosen_by_name():
-    assert list(TASKS.values()) == [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]
+    assert list(TASKS.values()) == [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
     assert [environment.length for environment in environments(["memory_length_64", "memory_length_4"])] == [64, 4]
 
 

@@ -37,6 +37,7 @@ SPECS = {
         gate="half_glu2",
     ),
     "s5_postnorm": S5Spec(**SHORT_DELTA, schedule="sequential", num_blocks=2, prenorm=False, gate="full_glu"),
+    "s5_ring": S5Spec(**SHORT_DELTA, num_layers=1, discretization="dirac", rotation="ring"),
     "s5_without_norm": S5Spec(
         **SHORT_DELTA, num_layers=1, schedule="parallel", norm="none", gate="gelu", clip_eigenvalues=False
     ),

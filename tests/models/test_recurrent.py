@@ -1,6 +1,7 @@
 """GRU and LSTM against their equations, written out in NumPy."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,15 +25,27 @@ def gru(x: list[np.ndarray], h: list[np.ndarray], memory: tuple[np.ndarray, ...]
     return ((1 - z) * np.tanh(x[2] + r * h[2]) + z * memory[0],)
 
 
-def lstm(x: list[np.ndarray], h: list[np.ndarray], memory: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+def lstm(
+    x: list[np.ndarray],
+    h: list[np.ndarray],
+    memory: tuple[np.ndarray, ...],
+    forget_bias: float = 1,
+    input_bias: float = 0,
+) -> tuple[np.ndarray, ...]:
     """``c' = s(f + 1) c + s(i) tanh(g)``, ``h' = s(o) tanh(c')``."""
     i, f, g, o = (a + b for a, b in zip(x, h, strict=True))
-    c = sigmoid(f + 1) * memory[1] + sigmoid(i) * np.tanh(g)
+    c = sigmoid(f + forget_bias) * memory[1] + sigmoid(i + input_bias) * np.tanh(g)
     return sigmoid(o) * np.tanh(c), c
 
 
 @pytest.mark.parametrize(
-    ("spec", "cell", "num_gates"), [(GRUSpec(width=H), gru, 3), (LSTMSpec(width=H), lstm, 4)], ids=["gru", "lstm"]
+    ("spec", "cell", "num_gates"),
+    [
+        (GRUSpec(width=H), gru, 3),
+        (LSTMSpec(width=H), lstm, 4),
+        (LSTMSpec(width=H, forget_bias=5, input_bias=-3), partial(lstm, forget_bias=5, input_bias=-3), 4),
+    ],
+    ids=["gru", "lstm", "lstm_with_biases"],
 )
 def test_a_layer_follows_its_equations(spec: GRUSpec | LSTMSpec, cell: Callable, num_gates: int):
     size = num_gates * H

@@ -11,7 +11,7 @@ import scipy.linalg
 
 from icrl.errors import SpecError
 from icrl.models.hippo import hippo_eigenpairs, hippo_normal
-from icrl.models.s5 import S5Layer, S5Spec, StateSpace, discretize
+from icrl.models.s5 import S5Layer, S5Spec, StateSpace, discretize, ring
 from icrl.types import PyTree
 from tests.quick import jit
 
@@ -90,7 +90,7 @@ def test_a_fresh_layer_is_a_dense_real_state_space_with_hippo_blocks(discretizat
     np.testing.assert_allclose(run(module, params), recur(a_bar, b_bar, c.real, params["D"]), **TOLERANCE)
 
 
-@pytest.mark.parametrize("discretization", ["zoh", "bilinear"])
+@pytest.mark.parametrize("discretization", ["zoh", "bilinear", "dirac"])
 def test_a_trained_layer_is_the_complex_state_space_of_its_full_spectrum(discretization):
     module = StateSpace(replace(SPEC, discretization=discretization))
     rng = np.random.default_rng(1)
@@ -99,6 +99,8 @@ def test_a_trained_layer_is_the_complex_state_space_of_its_full_spectrum(discret
     delta = np.tile(np.exp(params["log_delta"]), 2)
     if discretization == "zoh":
         a_bar, scale = np.exp(eigenvalues * delta), (np.exp(eigenvalues * delta) - 1) / eigenvalues
+    elif discretization == "dirac":
+        a_bar, scale = np.exp(eigenvalues * delta), np.ones(N)
     else:
         a_bar, scale = (
             (1 + eigenvalues * delta / 2) / (1 - eigenvalues * delta / 2),
@@ -114,6 +116,54 @@ def test_discretization_by_hand():
     eigenvalue, delta = jnp.array([-0.5 + 0j]), jnp.array([2.0])
     np.testing.assert_allclose(discretize(eigenvalue, delta, "zoh"), [[np.exp(-1)], [2 * (1 - np.exp(-1))]], rtol=1e-6)
     np.testing.assert_allclose(discretize(eigenvalue, delta, "bilinear"), [[1 / 3], [4 / 3]], rtol=1e-6)
+    np.testing.assert_allclose(discretize(eigenvalue, delta, "dirac"), [[np.exp(-1)], [1]], rtol=1e-6)
+
+
+def test_a_ring_is_the_same_memory_of_inputs_that_turn_the_other_way():
+    """States that turn by an angle a step hold what states that do not would hold of inputs turned back by it."""
+    params, turn = initial(), np.tile(ring(N // 2), 2)
+    turn[N // 2 :] = turn[N // 2 :].conj()
+    b, c, eigenvalues = full_spectrum(params)
+    a_bar = np.exp(eigenvalues * np.tile(np.exp(params["log_delta"]), 2))
+    b_bar = (a_bar - 1)[:, None] / eigenvalues[:, None] * b
+    x, outputs = np.zeros((B, N), complex), []
+    for t, u in enumerate(U.astype(np.float64)):
+        x = a_bar * x + turn**-t * (u @ b_bar.T)
+        outputs.append((turn**t * x) @ c.T + params["D"] * u)
+    y = np.stack(outputs)
+    np.testing.assert_allclose(y.imag, 0, atol=1e-6)
+    turning = StateSpace(replace(SPEC, rotation="ring"))
+    np.testing.assert_allclose(run(turning, params), y.real, **TOLERANCE)
+
+
+def test_the_angles_of_a_ring_are_even_over_half_a_circle_and_none_is_zero():
+    np.testing.assert_allclose(np.abs(ring(8)), 1, rtol=1e-6)
+    np.testing.assert_allclose(sorted(np.angle(ring(8))), np.pi * (np.arange(8) + 0.5) / 8, rtol=1e-5)
+    assert not np.array_equal(np.angle(ring(8)), sorted(np.angle(ring(8))))  # independent of HiPPO's order
+
+
+def test_on_a_ring_a_pulse_stands_out_from_a_constant_however_long_it_is_kept():
+    """A layer of slow states is shown a pulse, then a constant: what the output still holds of the pulse at the end."""
+
+    def pulse(length: int, **options) -> tuple[float, float]:
+        """Its root mean square in the output, and the same as a part of the rest."""
+        slow = dict(delta_min=0.25 / length, delta_max=4 / length)
+        module = StateSpace(S5Spec(width=2, num_layers=1, state_size=64, **slow, **options))
+        u = np.ones((length, 2, 2), np.float32)
+        u[0, 1] = -1
+        empty, never = np.zeros((2, 64), np.float32), np.zeros((length, 2), bool)
+        params = jit(module.init)(KEY, empty, u, never)
+        y = np.asarray(jax.jit(module.apply)(params, empty, u, never)[1][-1]) - np.asarray(params["params"]["D"])
+        size = np.sqrt(np.mean((y[0] - y[1]) ** 2)) / 2
+        return float(size), float(size / np.sqrt(np.mean((y[0] + y[1]) ** 2)) * 2)
+
+    assert pulse(400)[1] < 0.02
+    assert pulse(400, rotation="ring")[1] > 0.05
+    sizes, parts = zip(
+        *(pulse(length, rotation="ring", discretization="dirac") for length in (100, 400, 1600)), strict=True
+    )
+    assert min(sizes) > 0.1
+    assert min(parts) > 0.05
 
 
 def test_time_steps_start_within_their_range():

@@ -15,8 +15,8 @@ from icrl.envs.environment import Environment
 from icrl.envs.spaces import Discrete, Space
 from icrl.types import Key, Transition
 
-TASKS = {f"memory_length_{length}": length for length in (2**power for power in range(2, 12))}
-"""The paper's lengths, 4 to 2,048, by task name."""
+TASKS = {f"memory_length_{length}": length for length in (2**power for power in range(2, 14))}
+"""The paper's lengths, 4 to 2,048, and two more, by task name."""
 
 
 class Chain(NamedTuple):

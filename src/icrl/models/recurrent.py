@@ -6,6 +6,7 @@ Input products are taken for the whole sequence at once; only the recurrent prod
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -45,10 +46,15 @@ class LSTMSpec(RecurrentSpec):
     """Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates)."""
 
     kind: Literal["lstm"] = "lstm"
+    forget_bias: float = 1.0
+    """Of the forget gate at the start: with ``log T`` memory lasts about T steps (arXiv 1804.11188)."""
+    input_bias: float = 0.0
+    """Of the input gate at the start: ``-log T`` lets in about one part in T of every step."""
 
     def build(self, name: str | None = None) -> SequenceModel:
         """The model this describes."""
-        return Recurrent(self, LSTMLayer, num_memories=2, name=name)
+        layer = partial(LSTMLayer, forget_bias=self.forget_bias, input_bias=self.input_bias)
+        return Recurrent(self, layer, num_memories=2, name=name)
 
 
 class Recurrent(SequenceModel):
@@ -126,6 +132,9 @@ class GRULayer(RecurrentLayer):
 class LSTMLayer(RecurrentLayer):
     """``c' = f c + i g``, ``h' = o tanh(c')``; the forget gate's bias starts at 1 (Jozefowicz et al. 2015)."""
 
+    forget_bias: float = 1.0
+    input_bias: float = 0.0
+
     def gates(self) -> int:
         """Input, forget, cell, output."""
         return 4
@@ -133,5 +142,5 @@ class LSTMLayer(RecurrentLayer):
     def cell(self, inputs_BG: Float[Array, "B G"], recurrent_BG: Float[Array, "B G"], memory: Memory) -> Memory:
         """One step."""
         i, f, g, o = jnp.split(inputs_BG + recurrent_BG, 4, axis=-1)
-        c = nn.sigmoid(f + 1.0) * memory[1] + nn.sigmoid(i) * jnp.tanh(g)
+        c = nn.sigmoid(f + self.forget_bias) * memory[1] + nn.sigmoid(i + self.input_bias) * jnp.tanh(g)
         return nn.sigmoid(o) * jnp.tanh(c), c

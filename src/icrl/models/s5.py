@@ -37,7 +37,10 @@ class S5Spec(Spec):
     """N, real dimensions of a layer's state: N / 2 conjugate pairs."""
     num_blocks: PositiveInt = 1
     """The state matrix starts as this many HiPPO-N blocks on the diagonal."""
-    discretization: Literal["zoh", "bilinear"] = "zoh"
+    discretization: Literal["zoh", "bilinear", "dirac"] = "zoh"
+    """How inputs enter: held over a time step, averaged over it, or (``dirac``) as pulses, whatever the time step."""
+    rotation: Literal["none", "ring"] = "none"
+    """``ring``: every pair also turns by a fixed angle of its own a step; the angles are even over half a circle."""
     delta_min: PositiveFloat = 0.001
     """Shortest initial time step; drawn log-uniformly per pair."""
     delta_max: PositiveFloat = 0.1
@@ -154,6 +157,8 @@ class StateSpace(nn.Module):
         lambda_bar, input_scale = discretize(
             jax.lax.complex(lambda_re, lambda_im), jnp.exp(log_delta), spec.discretization
         )
+        if spec.rotation == "ring":  # after discretisation: no time step, and no training, changes the angles
+            lambda_bar = lambda_bar * ring(pairs)
         b_bar_H2P = to_halves(to_complex(b_H2P) * input_scale)
         state_B2P, y_TBH = project_scan_project(
             to_halves(lambda_bar), b_bar_H2P, c_2PH, u_TBH, reset_TB, state_B2P, spec.schedule
@@ -188,11 +193,14 @@ def discretize(
     """Discrete eigenvalues and the factor that each row of B takes on (S5, section 3.2 and appendix).
 
     Zero-order hold: ``exp(lambda delta)``, ``(lambda_bar - 1) / lambda``; bilinear:
-    ``(1 + lambda delta / 2) / (1 - lambda delta / 2)``, ``delta / (1 - lambda delta / 2)``.
+    ``(1 + lambda delta / 2) / (1 - lambda delta / 2)``, ``delta / (1 - lambda delta / 2)``; Dirac (arXiv 2404.18508):
+    ``exp(lambda delta)``, 1.
     """
     if method == "zoh":
         lambda_bar = jnp.exp(lambda_P * delta_P)
         return lambda_bar, (lambda_bar - 1) / lambda_P
+    if method == "dirac":
+        return jnp.exp(lambda_P * delta_P), jnp.ones_like(lambda_P)
     inverse = 1 / (1 - 0.5 * delta_P * lambda_P)
     return inverse * (1 + 0.5 * delta_P * lambda_P), inverse * delta_P
 
@@ -203,6 +211,17 @@ def _block_eigenpairs(
     """Eigenvalues and block-diagonal eigenvectors of ``num_blocks`` HiPPO-N blocks."""
     eigenvalues, vectors = hippo_eigenpairs(state_size // num_blocks)
     return np.tile(eigenvalues, num_blocks), np.kron(np.eye(num_blocks), vectors)
+
+
+def ring(pairs: int) -> Complex[np.ndarray, " P"]:
+    """By how much each pair turns in a step, as factors of modulus 1, in an order of their own (not HiPPO's).
+
+    A state with eigenvalue ``exp(i angle) lambda_bar`` remembers the input as seen from a frame that turns with it:
+    what stays the same from step to step averages out there, and no longer drowns what came once, long ago. Hence no
+    angle 0.
+    """
+    angles = np.pi * (np.arange(pairs) + 0.5) / pairs
+    return np.exp(1j * np.random.default_rng(0).permutation(angles)).astype(np.complex64)
 
 
 def _log_uniform(low: float, high: float):
