@@ -36,7 +36,7 @@ def apply(policy: Policy, params: PyTree, observation=OBSERVATION, reset=NEVER):
 
 def test_continuous_actions_start_near_zero_with_the_initial_spread():
     policy, params = fresh(SPEC, Continuous(2))
-    memory, (distribution, value, features) = apply(policy, params)
+    memory, (distribution, value, features, _) = apply(policy, params)
     assert isinstance(distribution, Normal)
     assert distribution.mean.shape == distribution.log_std.shape == (T, B, 2)
     assert value.shape == (T, B)
@@ -96,8 +96,8 @@ def test_value_and_action_depend_on_what_came_before_unless_reset():
     restart = NEVER.copy()
     restart[1] = True
     for reset, same in ((NEVER, False), (restart, True)):
-        _, (distribution, value, _) = apply(policy, params, reset=reset)
-        _, (other_distribution, other_value, _) = apply(policy, params, other, reset)
+        _, (distribution, value, *_) = apply(policy, params, reset=reset)
+        _, (other_distribution, other_value, *_) = apply(policy, params, other, reset)
         assert np.all((value == other_value)[1:] == same)
         assert np.all(np.all(distribution.mean == other_distribution.mean, -1)[1:] == same)
 

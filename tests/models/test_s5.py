@@ -148,7 +148,8 @@ def test_on_a_ring_a_pulse_stands_out_from_a_constant_however_long_it_is_kept():
     def pulse(length: int, **options) -> tuple[float, float]:
         """Its root mean square in the output, and the same as a part of the rest."""
         slow = dict(delta_min=0.25 / length, delta_max=4 / length)
-        module = StateSpace(S5Spec(width=2, num_layers=1, state_size=64, **slow, **options))
+        init = dict(b_init="fan_in_normal", c_init="fan_in_normal")
+        module = StateSpace(S5Spec(width=2, num_layers=1, state_size=64, **slow, **init, **options))
         u = np.ones((length, 2, 2), np.float32)
         u[0, 1] = -1
         empty, never = np.zeros((2, 64), np.float32), np.zeros((length, 2), bool)
