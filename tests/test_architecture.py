@@ -38,7 +38,7 @@ LAYERS = (
 
 LAYER = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 
-ONLY = {"report": ("icrl.errors", "icrl.records", "icrl.runs.provenance")}
+ONLY = {"report": ("icrl.envs.ladder", "icrl.errors", "icrl.records", "icrl.runs.provenance")}
 """Parts that may import just these modules besides their own."""
 
 LIGHT = (

@@ -1,6 +1,8 @@
 """The command line: what each verb hands to its command, and what every failure becomes."""
 
 import errno
+import io
+import signal
 import subprocess
 import sys
 import warnings
@@ -14,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import icrl
+from icrl import cli
 from icrl.cli import app
 from icrl.errors import MachineError, SpecError, UserError
 
@@ -301,3 +304,16 @@ def test_a_reader_that_leaves_early_is_no_failure(commands: Commands):
     done = run_failing(commands, BrokenPipeError(errno.EPIPE, "Broken pipe"))
     assert done.exit_code == 1
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_terminal_that_cannot_show_a_character_is_shown_another(monkeypatch: pytest.MonkeyPatch, stream: str):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, stream, io.TextIOWrapper(shown, encoding="ascii"))
+    monkeypatch.setattr(cli, "app", lambda prog_name: print("score – 0.5 ★", file=getattr(sys, stream), flush=True))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        cli.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert shown.getvalue() == b"score ? 0.5 ?\n"

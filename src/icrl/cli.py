@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -80,6 +81,9 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of
 def main() -> None:
     """Runs the command line and ends the process with the exit code of the command contract."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM ends any command as Ctrl-C does
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal cannot show costs nothing else
     app(prog_name="icrl")
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from icrl.envs.ladder import RUNGS
 from icrl.errors import UserError
 from icrl.records import Record
 from icrl.report.comparison import (
-    LADDER,
     Comparison,
     load_comparisons,
     load_records,
@@ -74,7 +74,7 @@ def test_scales_and_experiments_are_compared_apart(results: Path, make_data: Cal
 def test_rungs_climb_from_identity_to_gaussian_and_unknown_ones_come_last():
     rungs = ["gaussian", "sign/orthogonal", "my_own", "sign/sign", "identity"]
     assert sorted(rungs, key=rung_order) == ["identity", "sign/sign", "sign/orthogonal", "gaussian", "my_own"]
-    assert sorted(reversed(LADDER), key=rung_order) == list(LADDER)
+    assert sorted(reversed(RUNGS), key=rung_order) == list(RUNGS)
 
 
 def test_models_stand_in_one_order_with_the_memoryless_last():

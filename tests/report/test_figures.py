@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -72,6 +73,26 @@ def test_a_split_without_a_reference_has_an_axis_of_returns_beside_one_of_scores
     assert (train.get_ylabel(), held_out.get_ylabel()) == ("normalised score", "return per trial")
     np.testing.assert_allclose(line(train, "S5")[1], [0.25, 0.75])
     np.testing.assert_allclose(line(held_out, "S5")[1], [-20.0, 0.0])
+
+
+def test_any_model_is_named_in_the_legend_as_it_is_written_and_told_apart(
+    tmp_path: Path, make_data: Callable[..., Data]
+):
+    names = ["lr_$10^{-3$", "_hidden", "$nothing$", *(f"mine{number}" for number in range(7))]
+    records = [parse(Record, make_data(model)) for model in names]
+    for draw in (figures.adaptation_curves, figures.reward_by_step, figures.bars_per_task):
+        figure = draw(records)
+        save(figure, tmp_path / "figure.png")  # mathematics that is none fails when it is drawn
+        assert sorted(name.strip() for name in legend(figure) if name.strip() in names) == sorted(names)
+    styles = model_styles([*names, *MODEL_STYLES, *(f"more{number}" for number in range(40))])
+    assert len({colour for colour, _ in styles.values()}) == len(styles)
+    assert len({marker for _, marker in model_styles([*MODEL_STYLES, *names]).values()}) == len(MODEL_STYLES) + 10
+
+
+def test_figures_depend_on_no_settings_of_the_user(tmp_path: Path, comparison: Comparison):
+    ours = save(figures.adaptation_curves(comparison.headline), tmp_path / "ours.png").read_bytes()
+    with matplotlib.rc_context({"text.usetex": True, "lines.linewidth": 9.0, "axes.facecolor": "red", "font.size": 30}):
+        assert save(figures.adaptation_curves(comparison.headline), tmp_path / "theirs.png").read_bytes() == ours
 
 
 def test_rewards_by_step_are_means_over_seeds_with_references_per_step(comparison: Comparison):

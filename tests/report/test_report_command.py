@@ -61,7 +61,7 @@ def test_the_readme_names_tasks_that_ask_for_no_adaptation(results: Path):
 def test_the_readme_says_how_each_number_was_made(results: Path):
     report(results)
     made = section((results / "README.md").read_text(), "How it was made")
-    costs = "| 2 | 4,096 | 1,234 | 60 | 5,432 | 2 | 1.2 | 012345678 |"
+    costs = "| 2 | 4,096 | 1,234 | 60 | 5,432 | – | 2 | 1.2 | 012345678 |"
     assert f"| MLP (memoryless) | sign {costs} `icrl evaluate probe --model mlp` |" in made
     assert f"| S5 | gaussian {costs} `icrl evaluate probe --model s5` |" in made
     assert "References: `icrl references probe`." in made

@@ -17,20 +17,18 @@ Scales keep a unit-size input at unit size: ``E|M_o x|^2 / O = |x|^2 / n`` for t
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from icrl.envs.environment import Environment
+from icrl.envs.ladder import Rung
 from icrl.envs.spaces import Continuous
 from icrl.errors import Problem, SpecError, show
 from icrl.fields import PositiveInt, Spec
 from icrl.types import Key, PyTree, Transition
-
-Rung = Literal["identity", "sign", "signed_permutation", "orthogonal", "gaussian"]
-RUNGS: tuple[Rung, ...] = get_args(Rung)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from icrl.report.comparison import label
-from icrl.report.style import BAND, add_legend, model_styles, styled
+from icrl.report.style import BAND, add_legend, legend_label, model_styles, styled
 
 TIMES = {"act": "one acting step", "gradient": "forward + backward", "update": "whole update"}
 SLOPES = {1: ("--", "grows with length"), 2: (":", "grows with its square")}
@@ -51,9 +50,12 @@ def _draw(
         lengths = [record["length"] for record in of_model]
         found = [interval_of(record) for record in of_model]
         axes.fill_between(lengths, [i["low"] for i in found], [i["high"] for i in found], color=colour, **BAND)
-        axes.plot(lengths, [i["median"] for i in found], color=colour, marker=marker, label=label(model))
+        axes.plot(lengths, [i["median"] for i in found], color=colour, marker=marker, label=legend_label(model))
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(LogLocator(base=4))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     if records:
         lengths = sorted({record["length"] for record in records})
         start = min(interval_of(record)["median"] for record in records if record["length"] == lengths[0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from icrl.envs.ladder import RUNGS
 from icrl.errors import UserError
 from icrl.records import Record, References, load_record, load_references, read_metrics
 
@@ -23,8 +24,6 @@ MODEL_LABELS = {
     MEMORYLESS: "MLP (memoryless)",
 }
 """The models as a reader sees them, in the order of every table and legend."""
-LADDER = ("identity", "sign", "signed_permutation", "orthogonal", "gaussian")
-"""The projection families, from the easiest to the paper's."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def on_ladder(record: Record) -> bool:
 
 def rung_order(rung: str) -> tuple[Any, ...]:
     """Sort key of a rung; "a/b" is a for observations and b for actions. Unknown rungs come last."""
-    return tuple((place(LADDER, part), part) for part in rung.split("/"))
+    return tuple((place(RUNGS, part), part) for part in rung.split("/"))
 
 
 def model_order(model: str) -> tuple[bool, int, str]:

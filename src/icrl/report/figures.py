@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from icrl.records import Record, Split
-from icrl.report.comparison import label, rung_order
+from icrl.report.comparison import rung_order
 from icrl.report.grid import Grid, conditions_of_cost, mebibytes_per_seed, seconds_per_seed
 from icrl.report.intervals import last_return, means, task_returns
-from icrl.report.style import BAND, INK, add_legend, model_styles, styled
+from icrl.report.style import BAND, INK, add_legend, legend_label, model_styles, styled
 
 
 @styled
@@ -37,7 +37,7 @@ def adaptation_curves(records: Sequence[Record]) -> Figure:
                 [i.estimate for i in intervals],
                 color=colour,
                 marker=marker,
-                label=label(record.model),
+                label=legend_label(record.model),
             )
         averaged = records[0].counted(split) or records[0].split(split)
         axes.set_title(f"{records[0].split_title(split)} (mean of {len(averaged)})")
@@ -63,7 +63,7 @@ def reward_by_step(records: Sequence[Record]) -> Figure:
             steps, rewards = _blocks(record.tasks[name].reward_by_step, record.trials, trial_steps)
             colour, _ = styles[record.model]
             axes.fill_between(steps, rewards.min(axis=0), rewards.max(axis=0), color=colour, **BAND)
-            axes.plot(steps, rewards.mean(axis=0), color=colour, linewidth=1.4, label=label(record.model))
+            axes.plot(steps, rewards.mean(axis=0), color=colour, linewidth=1.4, label=legend_label(record.model))
         for trial in range(1, trials):
             axes.axvline(trial * trial_steps, color="#BBBBBB", linewidth=0.7, zorder=0)
         _mark_horizon(axes, records, start=0, trial_length=trial_steps)
@@ -96,7 +96,7 @@ def bars_per_task(records: Sequence[Record]) -> Figure:
             first, last = intervals[0], intervals[record.last_trial]
             floor = record.reference(name).floor
             height, colour = last.estimate - floor, styles[record.model][0]
-            axes.bar(place, height, bottom=floor, width=0.78, color=colour, label=label(record.model))
+            axes.bar(place, height, bottom=floor, width=0.78, color=colour, label=legend_label(record.model))
             error = [[last.estimate - last.low], [last.high - last.estimate]]
             axes.errorbar([place], [last.estimate], yerr=error, color=INK, linewidth=1.1)
             if record.last_trial:
@@ -129,7 +129,7 @@ def projection_ladder(records: Sequence[Record]) -> Figure:
                 color=colour,
                 marker=marker,
                 linewidth=1.4,
-                label=label(model),
+                label=legend_label(model),
             )
         axes.set_title(f"{records[0].split_title(split)}, last trial")
         axes.set_xticks(range(len(rungs)), [rung.replace("_", "\n").replace("/", " /\n") for rung in rungs])
@@ -156,7 +156,7 @@ def learning_curves(
     for model, (colour, _) in model_styles(metrics).items():
         env_steps, values = _curves(metrics[model], metric)
         axes.fill_between(env_steps, values.min(axis=0), values.max(axis=0), color=colour, **BAND)
-        axes.plot(env_steps, values.mean(axis=0), color=colour, label=label(model))
+        axes.plot(env_steps, values.mean(axis=0), color=colour, label=legend_label(model))
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
     axes.set_xlabel("env steps")
     axes.set_ylabel(ylabel)
@@ -177,7 +177,7 @@ def grid_panels(grid: Grid) -> Figure:
         records = grid.of_model(model)
         places = [grid.place_of(record) for record in records]
         ends = [last_return(record) for record in records]
-        look: dict[str, Any] = {"color": colour, "marker": marker, "label": label(model)}
+        look: dict[str, Any] = {"color": colour, "marker": marker, "label": legend_label(model)}
         if grid.is_numeric:
             panels[0].fill_between(places, [i.low for i in ends], [i.high for i in ends], color=colour, **BAND)
         else:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import colorsys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import wraps
+from itertools import count
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -27,8 +31,9 @@ MODEL_STYLES = {
     "mlp": ("#707070", "X"),
 }
 """Colour and marker of each model: the colours of Okabe and Ito, which the colour-blind can tell apart."""
-SPARE_STYLES = (("#CC79A7", "v"), ("#8C6D31", "<"), ("#6A3D9A", ">"), ("#000000", "*"))
-"""For models without a style of their own."""
+SPARE_COLOURS = ("#CC79A7", "#8C6D31", "#6A3D9A", "#000000")
+SPARE_MARKERS = ("v", "<", ">", "*", "p", "h", "d", "8", "1", "2", "3", "4", "x", "+")
+"""For models without a style of their own; more of them have more colours."""
 RC: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
@@ -48,6 +53,7 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
+    "text.parse_math": False,
 }
 BAND: dict[str, Any] = {"alpha": 0.16, "linewidth": 0}
 """The filled area around a line."""
@@ -58,20 +64,40 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @wraps(draw)
     def with_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context(RC):
+        with _own_settings():
             return draw(*args, **kwargs)
 
     return with_style
 
 
+@contextmanager
+def _own_settings() -> Iterator[None]:
+    """Matplotlib's defaults and `RC`, whatever a `matplotlibrc` of the user's says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
+
+
 def model_styles(models: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Colour and marker of each model, in the order of every legend."""
     ordered = sorted(set(models), key=model_order)
-    spare = [model for model in ordered if model not in MODEL_STYLES]
-    return {
-        model: MODEL_STYLES[model] if model in MODEL_STYLES else SPARE_STYLES[spare.index(model) % len(SPARE_STYLES)]
-        for model in ordered
-    }
+    spare = (_spare_style(number) for number in count())
+    return {model: MODEL_STYLES.get(model) or next(spare) for model in ordered}
+
+
+def _spare_style(number: int) -> tuple[str, str]:
+    """The colours after `SPARE_COLOURS` are apart by the golden ratio of a turn, so that no two are the same."""
+    if number < len(SPARE_COLOURS):
+        colour = SPARE_COLOURS[number]
+    else:
+        colour = to_hex(colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.9, (0.8, 0.5)[number % 2]))
+    return colour, SPARE_MARKERS[number % len(SPARE_MARKERS)]
+
+
+def legend_label(model: str) -> str:
+    """The name of a model in a legend, from which Matplotlib leaves out what begins with an underscore."""
+    return f" {label(model)}" if label(model).startswith("_") else label(model)
 
 
 def add_legend(figure: Figure, models: Iterable[str]) -> None:
@@ -80,7 +106,7 @@ def add_legend(figure: Figure, models: Iterable[str]) -> None:
     for axes in figure.axes:
         handles, names = axes.get_legend_handles_labels()
         entries |= dict(zip(names, handles, strict=True))
-    first = [label(model) for model in sorted(set(models), key=model_order)]
+    first = [legend_label(model) for model in sorted(set(models), key=model_order)]
     ordered = {name: entries[name] for name in [*first, *entries] if name in entries}
     for columns in range(min(4, len(ordered)), 0, -1):
         legend = figure.legend(ordered.values(), ordered.keys(), loc="outside lower center", ncols=columns)
@@ -91,7 +117,7 @@ def add_legend(figure: Figure, models: Iterable[str]) -> None:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a PNG of few colours, small enough to commit, and return its path."""
-    with matplotlib.rc_context(RC):
+    with _own_settings():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -42,7 +42,7 @@ def find_run(
         raise UserError(f"{target}: got nothing there; expected a run directory, a checkpoint or a spec")
     spec = load_experiment(target, model=model, scale=scale, point=point)
     folder = spec.default_directory.parent
-    runs = [RunDirectory.read(manifest.parent) for manifest in folder.glob("*/manifest.json")]
+    runs = [RunDirectory.read(manifest.parent) for manifest in folder.glob("[!.]*/manifest.json")]
     if seed is not None:
         runs = [run for run in runs if seed in parse(ExperimentSpec, run.spec).seeds]
     if not runs:
