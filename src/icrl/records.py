@@ -107,7 +107,7 @@ class Record(Spec):
     machine: Machine = field(default_factory=Machine)
     """What the training ran on; in older records, and where a run does not say, the evaluation."""
     changes: tuple[str, ...] = ()
-    """In what the evaluation is not the one that the run's spec describes: an option, an override."""
+    """In what the evaluation is not the one that the run's spec describes: an option, an override, a name."""
     trials_per_episode: PositiveInt
     """Trials of an episode in training."""
     trial_steps: PositiveInt

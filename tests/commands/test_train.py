@@ -171,6 +171,7 @@ def test_a_resume_takes_over_what_does_not_determine_training_and_trains_nothing
     assert (numbers(run), newest_state(run)) == (numbers(finished.path), newest_state(finished.path))
     kept = parse(ExperimentSpec, read_yaml(run / "spec.yaml"))
     assert (kept.checkpoint.keep, kept.evaluation.episodes_per_task, kept.name) == (1, 2, "other")
+    assert updates_saved(run) == sorted({best_update(run), NUM_UPDATES})
     assert {task: len(found["returns"][0]) for task, found in evaluated(run).items()} == {"cartpole_centre": 2}
 
 

@@ -112,8 +112,14 @@ class Checkpoints:
 
         with writing(self.path):
             self._clear_up()
-        folders = self.newest_first()
-        return _first_readable(folders, read) if folders else None
+        if not (folders := self.newest_first()):
+            return None
+        update, state = _first_readable(folders, read)
+        if folders[0].name == str(update):  # nothing is to be fallen back to, and `keep` may have been lowered
+            with writing(self.path):
+                self._discard_old(update)
+                self._clear_up()
+        return update, state
 
     def newest_first(self) -> list[Path]:
         """The folders of the checkpoints, readable or not."""
