@@ -58,8 +58,7 @@ def before_call(number: int, owner: type, method: str, act: Callable[[], object]
 @pytest.fixture(autouse=True)
 def nothing_is_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faults of training are over when it ends; evaluating would take as long again."""
-    monkeypatch.setattr("icrl.commands.train.evaluate_run", lambda *_, **__: {})
-    monkeypatch.setattr("icrl.commands.train.show_evaluation", lambda *_: None)
+    monkeypatch.setattr("icrl.commands.train._evaluate", lambda *_: None)
 
 
 def same_as_uninterrupted(run: Path, finished: Finished) -> bool:

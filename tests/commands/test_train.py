@@ -22,7 +22,7 @@ from icrl.runs.directory import RunDirectory
 from icrl.runs.interruption import Interruption
 from icrl.runs.processes import Peers
 from icrl.runs.provenance import this_machine
-from icrl.runs.trackers import MemoryTracker, Tracker
+from icrl.runs.trackers import MemoryTracker, Tracker, Trackers
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import parse, read_yaml, to_dict
@@ -104,11 +104,6 @@ def test_the_manifest_says_how_the_run_went(finished: Finished):
 def test_the_last_two_checkpoints_and_the_best_are_kept(finished: Finished):
     best = best_update(finished.path)
     assert updates_saved(finished.path) == sorted({best, NUM_UPDATES - UPDATES_PER_CHUNK, NUM_UPDATES})
-
-
-def test_wandb_writes_an_offline_run(finished: Finished):
-    (offline,) = (finished.path / "wandb").glob("offline-run-*")
-    assert list(offline.glob("*.wandb"))
 
 
 def test_a_run_ends_with_its_evaluation(finished: Finished):
@@ -365,10 +360,13 @@ def test_checkpoints_are_as_many_seconds_apart_as_asked_and_seconds_add_up(tmp_p
 
     def run(open_tracker: Callable[[int], Tracker]) -> None:
         a_second_passes_at_every_look = count().__next__
-        with RunDirectory.open(tmp_path / "run", to_dict(spec), []) as directory, Interruption() as stop:
-            Training(
-                spec, learner, Peers(learner.mesh), directory, open_tracker, clock=a_second_passes_at_every_look
-            ).run(stop)
+        with (
+            RunDirectory.open(tmp_path / "run", to_dict(spec), []) as directory,
+            Trackers(spec.seeds, open_tracker) as trackers,
+            Interruption() as stop,
+        ):
+            peers, clock = Peers(learner.mesh), a_second_passes_at_every_look
+            Training(spec, learner, peers, directory, trackers, clock=clock).run(stop)
 
     with pytest.raises(KeyboardInterrupt):
         run(lambda seed: Signalling(8, signal.SIGINT))

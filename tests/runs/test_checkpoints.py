@@ -354,7 +354,7 @@ def test_what_cannot_be_read_back_is_no_checkpoint_and_costs_none(tmp_path: Path
     assert same_bits(checkpoints.restore(make_state())[1], make_state(1))
 
 
-ANY_NAME = ["a [b]", "*", "?", "{x}", " ", "50%", "%20", "#1", "~", "-o", "ключ 漢字 é", "a\\b", "a:b", "'\"", "$HOME", "a\nb"]
+ANY_NAME = [*"*?~ ", "a [b]", "-o", "{x}", "50%", "%20", "#1", "ключ 漢字 é", "a\\b", "a:b", "'\"", "$HOME", "a\nb"]
 
 
 def test_a_run_may_lie_in_a_folder_of_any_name(tmp_path: Path, monkeypatch):

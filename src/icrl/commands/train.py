@@ -21,7 +21,7 @@ from icrl.evaluation import evaluate_run
 from icrl.learners.devices import SharedLearner
 from icrl.learners.learner import LearnerState
 from icrl.records import save_record
-from icrl.report.evaluation import show_evaluation
+from icrl.report.evaluation import of_one_seed, show_evaluation
 from icrl.runs import compilation_cache, processes
 from icrl.runs.checkpoints import Checkpoint, Checkpoints
 from icrl.runs.directory import CHECKPOINTS, EVALUATION, RunDirectory
@@ -29,7 +29,7 @@ from icrl.runs.interruption import Interruption
 from icrl.runs.processes import Peers
 from icrl.runs.provenance import this_machine
 from icrl.runs.traced_programs import trace
-from icrl.runs.trackers import Tracker, WandbTracker
+from icrl.runs.trackers import Tracker, Trackers, WandbTracker
 from icrl.runs.usage import OtherPrograms, memory_now
 from icrl.spec.experiment import ExperimentSpec, training_changes
 from icrl.spec.experiment_file import load_experiment
@@ -88,12 +88,22 @@ def train(
                 run = RunDirectory.open(directory, to_dict(experiment), ["icrl", *sys.argv[1:]], training_changes)
                 at_the_end.enter_context(run)
                 run.update_manifest(devices=[str(device) for device in mesh.devices.flat])
+            seeds = experiment.seeds if run else ()
+            trackers = at_the_end.enter_context(Trackers(seeds, partial(_tracker, run, experiment)))
             with Interruption() as stop:
-                Training(experiment, learner, peers, run, partial(_tracker, run, experiment)).run(stop)
-        if run is None:
-            return
-        record = save_record(evaluate_run(Checkpoint.newest(run.path), experiment, run=run), run.path / EVALUATION)
-    show_evaluation(record, run.path)
+                Training(experiment, learner, peers, run, trackers).run(stop)
+        if run:
+            _evaluate(experiment, run, trackers)
+
+
+def _evaluate(spec: ExperimentSpec, run: RunDirectory, trackers: Trackers) -> None:
+    """Evaluates the trained agents; writes the record, closes the run, and shows on screen and to trackers."""
+    record = save_record(evaluate_run(Checkpoint.newest(run.path), spec, run=run), run.path / EVALUATION)
+    run.close("done")
+    figures = show_evaluation(record, run.path)
+    for index, tracker in enumerate(trackers.open()):
+        summary, by_trial = of_one_seed(record, index)
+        tracker.log_evaluation({"update": spec.num_updates, "env_steps": record.env_steps} | summary, by_trial, figures)
 
 
 class Training:
@@ -109,13 +119,12 @@ class Training:
         learner: SharedLearner,
         peers: Peers,
         run: RunDirectory | None,
-        open_tracker: Callable[[int], Tracker],
+        trackers: Trackers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec, self.learner, self.peers, self.directory, self.clock = spec, learner, peers, run, clock
-        self.open_tracker = open_tracker
+        self.trackers = trackers
         self.checkpoints = Checkpoints(run.path / CHECKPOINTS, keep=spec.checkpoint.keep) if run else None
-        self.trackers: list[Tracker] = []
         self.first_memory: dict[str, int] = {}
 
     def run(self, stop: Interruption) -> None:
@@ -131,21 +140,18 @@ class Training:
         restore = self.checkpoints.restore if self.checkpoints else None
         update, state = self.peers.broadcast(restore, template) or (0, None)
         env_steps = update * self.spec.env_steps_per_update
-        with (
-            ExitStack() as at_the_end,
-            Progress(self.spec.all_env_steps, env_steps, silent=self.directory is None) as self.progress,
-        ):
+        with Progress(self.spec.all_env_steps, env_steps, silent=self.directory is None) as self.progress:
             if self.directory:
                 self.directory.rewind_metrics(update)
                 self.progress.say(_plan(self.spec, self.learner.mesh, template, self.directory.path, update))
             if update >= self.spec.num_updates:
                 return
             if self.spec.wandb == "online":  # a login that is refused should not cost the compiling first
-                self._open_trackers(at_the_end)
+                self.trackers.open()
             self.progress.say("compiling (a later start of the same spec finds the result in the cache)")
             fresh = jax.jit(init, out_shardings=self.learner.sharding)
             state, run_chunk = self._compile(lambda: fresh(keys), template, state)
-            self._loop(update, state, run_chunk, at_the_end, stop)
+            self._loop(update, state, run_chunk, stop)
 
     def _compile(
         self, fresh: Callable[[], LearnerState], template: LearnerState, restored: LearnerState | None
@@ -162,9 +168,7 @@ class Training:
             self.directory.update_manifest(train_memory_bytes=memory_bytes(compiled))
         return state, compiled
 
-    def _loop(
-        self, update: int, state: LearnerState, run_chunk: Compiled, at_the_end: ExitStack, stop: Interruption
-    ) -> None:
+    def _loop(self, update: int, state: LearnerState, run_chunk: Compiled, stop: Interruption) -> None:
         """Chunks to the end of the budget.
 
         All processes stop and save at the same chunk: when any of them is interrupted, when the first one's clock says.
@@ -180,7 +184,7 @@ class Training:
                     self._save(update, state, None)
                 raise KeyboardInterrupt
             state, stacked = run_chunk(state)
-            self._open_trackers(at_the_end)  # in seconds that the first chunk takes anyway
+            self.trackers.open()  # in seconds that the first chunk takes anyway
             metrics = jax.device_get(self.peers.all_gather(stacked))
             self._refuse_non_finite(metrics, update)
             update += self.spec.updates_per_chunk
@@ -207,18 +211,12 @@ class Training:
         now = self.other_programs.cores()
         return None if self.other_cores is None or now is None else max(self.other_cores, now)
 
-    def _open_trackers(self, at_the_end: ExitStack) -> None:
-        """One a seed, finished at the end, unless they are open; none but in the first process."""
-        for seed in self.spec.seeds if self.directory and not self.trackers else ():
-            self.trackers.append(self.open_tracker(seed))
-            at_the_end.callback(self.trackers[-1].finish)
-
     def _log(self, metrics: Metrics, update: int, seconds: float) -> float | None:
         """Writes and shows a line a seed; gives the mean return of the last trials, if any ended."""
         records = list(self._records(metrics, update, seconds))
         if self.directory:
             self.directory.append_metrics(records)
-            for tracker, record in zip(self.trackers, records, strict=True):
+            for tracker, record in zip(self.trackers.open(), records, strict=True):
                 tracker.log(record)
         last_return = _mean_of(records, "return/last_trial")
         self.progress.advance(update * self.spec.env_steps_per_update, last_return)

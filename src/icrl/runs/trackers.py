@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from icrl.errors import MachineError, UserError
 
@@ -59,6 +59,33 @@ class MemoryTracker:
     def finish(self) -> None:
         """Sets `is_finished`."""
         self.is_finished = True
+
+
+class Trackers:
+    """The trackers of all seeds: opened when they are first needed, finished at the end of a ``with``."""
+
+    def __init__(self, seeds: Sequence[int], open_tracker: Callable[[int], Tracker]) -> None:
+        """Args: seeds: one tracker each; none in a process that shows nothing; open_tracker: opens that of a seed."""
+        self._seeds, self._open_tracker = seeds, open_tracker
+        self._trackers: list[Tracker] = []
+        self._at_the_end = ExitStack()
+
+    def open(self) -> list[Tracker]:
+        """All of them, in the order of the seeds.
+
+        Raises UserError or MachineError if one cannot be opened.
+        """
+        if not self._trackers:
+            for seed in self._seeds:
+                self._trackers.append(self._open_tracker(seed))
+                self._at_the_end.callback(self._trackers[-1].finish)
+        return self._trackers
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._at_the_end.close()
 
 
 class WandbTracker:
