@@ -52,6 +52,21 @@ def grid(grid_results: Path) -> Grid:
     return grid
 
 
+def test_points_of_another_regime_make_a_grid_of_their_own(grid_results: Path, make_data: Callable[..., Data]):
+    for point in ("16-truncated", "4-truncated"):
+        data = make_data("s5", references=False) | {"experiment": "recall", "scale": "cpu", "point": point}
+        del data["tasks"]["reacher"]
+        write(grid_results, f"s5-{point}", data)
+    full, truncated = load_grids(grid_results)
+    assert (full.name, full.points) == ("recall-cpu", ("4", "16", "128"))
+    assert (truncated.name, truncated.points, truncated.is_numeric) == ("recall-cpu-truncated", ("4", "16"), True)
+    assert [truncated.place_of(record) for record in truncated.records] == [4.0, 16.0]
+    report(grid_results)
+    readme = (grid_results / "README.md").read_text()
+    assert "## recall, cpu scale, truncated\n" in readme
+    assert (grid_results / "figures" / "recall-cpu-truncated-grid.png").exists()
+
+
 def test_a_grid_is_ordered_by_point_then_model(grid: Grid):
     assert (grid.name, grid.points, grid.models) == ("recall-cpu", ("4", "16", "128"), ("s5", "lstm"))
     assert [(record.point, record.model) for record in grid.records] == [

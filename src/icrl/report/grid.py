@@ -13,16 +13,18 @@ from icrl.report.comparison import load_records, model_order, on_ladder, refuse_
 
 @dataclass(frozen=True)
 class Grid:
-    """The records of one experiment at one scale, by point and model."""
+    """The records of one experiment at one scale and in one regime, by point and model."""
 
     experiment: str
     scale: str
     records: tuple[Record, ...]
+    regime: str = ""
+    """What points such as `64-truncated` have beside their number; they make a grid apart from `64-full`."""
 
     @property
     def name(self) -> str:
         """What its figure is named after."""
-        return f"{self.experiment}-{self.scale}"
+        return "-".join(filter(None, (self.experiment, self.scale, self.regime)))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -31,17 +33,22 @@ class Grid:
 
     @property
     def points(self) -> tuple[str, ...]:
-        """The points, numbers in ascending order."""
-        return tuple(dict.fromkeys(record.point for record in self.records))
+        """The points, numbers in ascending order, without the regime."""
+        return tuple(dict.fromkeys(self.point_of(record) for record in self.records))
 
     @property
     def is_numeric(self) -> bool:
         """Whether its points are numbers, and not names."""
-        return all(_number(point) is not None for point in self.points)
+        return all(map(_is_number, self.points))
+
+    def point_of(self, record: Record) -> str:
+        """A record's point without the regime."""
+        return _split(record.point)[0]
 
     def place_of(self, record: Record) -> float:
         """Where on an axis a record lies: at its number, or names one after the other."""
-        return float(record.point) if self.is_numeric else self.points.index(record.point)
+        point = self.point_of(record)
+        return float(point) if self.is_numeric else self.points.index(point)
 
     def of_model(self, model: str) -> tuple[Record, ...]:
         """The records of one model, by point."""
@@ -49,15 +56,18 @@ class Grid:
 
 
 def load_grids(results: Path) -> list[Grid]:
-    """The grids of a results folder, sorted by experiment and scale; [] if no record has a point but those of a ladder.
+    """The grids of a results folder by experiment, scale and regime; [] if no record has a point but those of a ladder.
 
     Raises UserError if a record is malformed, or two are of one model at one point.
     """
-    groups: dict[tuple[str, str], list[Record]] = {}
+    groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in load_records(results):
         if not on_ladder(record):
-            groups.setdefault((record.experiment, record.scale), []).append(record)
-    return [Grid(*key, _in_order(records)) for key, records in sorted(groups.items())]
+            groups.setdefault((record.experiment, record.scale, _split(record.point)[1]), []).append(record)
+    return [
+        Grid(experiment, scale, _in_order(records), regime)
+        for (experiment, scale, regime), records in sorted(groups.items())
+    ]
 
 
 def seconds_per_seed(record: Record) -> float | None:
@@ -75,11 +85,14 @@ def conditions_of_cost(record: Record) -> tuple[Any, ...] | None:
     return (record.machine, len(record.seeds)) if record.trained_alone else None
 
 
-def _number(point: str) -> float | None:
-    try:
-        return float(point)
-    except ValueError:
-        return None
+def _split(point: str) -> tuple[str, str]:
+    """A point's number and its regime; a point that does not begin with a number is whole and has none."""
+    number, _, regime = point.partition("-")
+    return (number, regime) if _is_number(number) else (point, "")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _in_order(records: Sequence[Record]) -> tuple[Record, ...]:
@@ -88,5 +101,5 @@ def _in_order(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def _order(record: Record) -> tuple[Any, ...]:
-    number = _number(record.point)
-    return number is None, number or 0.0, record.point, model_order(record.model)
+    point, _ = _split(record.point)
+    return not _is_number(point), int(point) if _is_number(point) else 0, point, model_order(record.model)

@@ -99,7 +99,7 @@ def _section(comparison: Comparison, illustrations: Sequence[str]) -> str:
 
 
 def _grid_section(grid: Grid, illustrations: Sequence[str]) -> str:
-    records = {(record.point, record.model): record for record in grid.records}
+    records = {(grid.point_of(record), record.model): record for record in grid.records}
     headings = [f"{label(model)}: {what}" for model in grid.models for what in ("return", "s per seed", "MiB per seed")]
     rows = [
         [point.replace("_", " "), *(cell for model in grid.models for cell in _grid_cells(records.get((point, model))))]
@@ -107,7 +107,7 @@ def _grid_section(grid: Grid, illustrations: Sequence[str]) -> str:
     ]
     return "\n".join(
         [
-            f"## {grid.experiment}, {grid.scale} scale\n",
+            f"## {grid.experiment}, {grid.scale} scale{f', {grid.regime}' if grid.regime else ''}\n",
             "Every model was trained anew at every point of the grid.\n",
             *illustrations,
             markdown_table([grid.experiment.replace("_", " "), *headings], rows),
