@@ -198,10 +198,10 @@ def without_memory_to_compile() -> Iterator[None]:
 
 @contextmanager
 def without_memory_in_the_third_chunk() -> Iterator[None]:
-    prepared = Training._prepared
+    compile_chunk = Training._compile
 
     def with_a_chunk_that_fails(self, *args):
-        state, run_chunk = prepared(self, *args)
+        state, run_chunk = compile_chunk(self, *args)
         calls = count(1)
 
         class Chunk:
@@ -214,7 +214,7 @@ def without_memory_in_the_third_chunk() -> Iterator[None]:
         return state, Chunk()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Training, "_prepared", with_a_chunk_that_fails)
+        patch.setattr(Training, "_compile", with_a_chunk_that_fails)
         yield
 
 
