@@ -211,10 +211,6 @@ class RunDirectory:
         """The logged records, oldest first; a line still being written is left out."""
         return list(self._records()) if (self.path / METRICS).exists() else []
 
-    def write_json(self, name: str, value: Any) -> None:
-        """Writes a JSON file in the run's folder in one step; numbers that are not finite become null."""
-        write_atomically(self.path / name, json.dumps(to_json(value)) + "\n")
-
     def read_json(self, name: str) -> Any:
         """The value of a JSON file in the run's folder.
 
