@@ -1,10 +1,12 @@
 """A trained agent, loaded to act: in an evaluation, a renderer, a notebook.
 
+```python
 agent = icrl.load("meta_brax-s5")
 environments = agent.environments(["reacher_spin"], num_rows=8)
 state, timestep = environments.reset(key=jax.random.PRNGKey(0))
 memory = agent.initial_memory(8)
 memory, action = agent.act(memory, timestep.observation, timestep.episode_start, key=jax.random.PRNGKey(1))
+```
 """
 
 from collections.abc import Sequence

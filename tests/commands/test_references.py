@@ -9,6 +9,7 @@ from icrl.commands import references
 from icrl.commands.references import specialist_of
 from icrl.learners.ppo import PPOSpec
 from icrl.models import MLPSpec
+from icrl.records import Reference, recorded_references
 from icrl.spec.experiment_file import load_experiment
 from tests.commands.conftest import Finished
 from tests.commands.runs import TINY, icrl
@@ -96,3 +97,22 @@ def test_references_of_other_tasks_or_conditions_are_not_replaced(
     assert f"{PATH}: {wrong}; expected none but what tiny at cpu scale makes again" in refused.stderr
     assert PATH.read_bytes() == before
     assert icrl("references", TINY).exit_code == 0
+
+
+def test_the_present_folder_s_references_come_before_those_that_come_with_icrl_if_they_fit(caplog):
+    steps, repeat = 32, 1
+    shipped = recorded_references("meta_brax", steps, repeat)
+    assert shipped["cartpole_balance"].specialist == 30.3659
+    assert recorded_references("meta_brax", steps + 1, repeat) == {}
+    own = Path("results/references/meta_brax.json")
+    own.parent.mkdir(parents=True)
+    described = {"schema": 1, "experiment": "meta_brax", "trial_steps": steps, "command": "icrl references meta_brax"}
+    lines = {"cartpole_balance": {"specialist": 3.0, "random": 1.0, "do_nothing": 2.0}}
+    own.write_text(json.dumps({**described, "references": lines}))
+    assert recorded_references("meta_brax", steps, repeat) == {"cartpole_balance": Reference(1.0, 2.0, 3.0)}
+    own.write_text(json.dumps({**described, "trial_steps": 5, "references": lines}))
+    assert recorded_references("meta_brax", steps, repeat) == shipped
+    assert caplog.text == ""
+    own.write_text("{")
+    assert recorded_references("meta_brax", steps, repeat) == shipped
+    assert f"these references are not used: {own}: is not JSON" in caplog.text
