@@ -258,7 +258,24 @@ def test_our_own_failure_is_told_where_no_file_can_be_written(commands: Commands
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
     done = run_failing(commands, ZeroDivisionError("by zero"))
     assert done.exit_code == 1
-    assert "ZeroDivisionError: by zero\n  --verbose prints the traceback" in done.stderr
+    assert "ZeroDivisionError: by zero\n  this is a fault of icrl or of a library below it: please" in done.stderr
+    assert done.stderr.endswith("\n  --verbose prints the traceback\n")
+
+
+def test_our_own_failure_without_a_word_says_where_it_was(commands: Commands):
+    done = run_failing(commands, AssertionError())
+    assert f"AssertionError: without a word, in {Path(__file__).name}, line " in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "Unable to initialize backend 'cuda': no GPU (set JAX_PLATFORMS='' to ...)"])
+def test_a_missing_device_is_told_with_what_to_do(commands: Commands, text: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with pytest.raises(AssertionError) as of_jax:
+        exec(compile(f"raise AssertionError({text!r})", "jax/_src/xla_bridge.py", "exec"))
+    done = run_failing(commands, of_jax.value)
+    assert done.exit_code == 2
+    assert "train: JAX_PLATFORMS: got cuda; expected devices of this machine" in done.stderr
+    assert f"({text.partition(' (set')[0] or 'JAX finds no such device'}); unset it" in done.stderr
 
 
 @pytest.mark.parametrize(("error", "exit_code"), [(UserError("mine"), 2), (ZeroDivisionError("ours"), 1)])
@@ -266,7 +283,7 @@ def test_verbose_prints_the_traceback(commands: Commands, error: Exception, exit
     done = run_failing(commands, error, "--verbose")
     assert done.exit_code == exit_code
     assert "Traceback" in done.stderr
-    assert done.stderr.endswith(f"{error}\n")
+    assert f" {error}\n" in done.stderr.partition("\nicrl train:")[2]
 
 
 def test_what_packages_print_on_import_stays_off_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -19,6 +19,7 @@ import typer
 
 from icrl import __version__
 from icrl.exit_codes import failing_with_an_exit_code
+from icrl.runs.interruption import ending_signals
 
 app = typer.Typer(
     add_completion=False,
@@ -80,10 +81,13 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of
 
 def main() -> None:
     """Runs the command line and ends the process with the exit code of the command contract."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM ends any command as Ctrl-C does
+    for number in ending_signals():
+        signal.signal(number, signal.default_int_handler)  # so that each ends any command as Ctrl-C does
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # what a terminal cannot show costs nothing else
+            stream.reconfigure(errors="replace")  # a terminal without a character costs that character only
+    if sys.platform == "win32":
+        typer.echo("icrl is made for Linux and macOS, and untested on Windows; WSL 2 runs it", err=True)
     app(prog_name="icrl")
 
 

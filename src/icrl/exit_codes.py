@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import typer
 
@@ -29,12 +31,29 @@ def failing_with_an_exit_code(verb: str, verbose: bool) -> Iterator[None]:
     except IcrlError as error:
         message, exit_code = str(error), error.exit_code
     except Exception as error:
-        message, exit_code = _machine_failure(error) or _our_failure(error, verb, verbose), 1
+        if message := _no_device(error):
+            exit_code = 2
+        else:
+            message, exit_code = _machine_failure(error) or _our_failure(error, verb, verbose), 1
     if verbose:
         traceback.print_exc()
     message = "".join(f"\n  {line}" for line in message.splitlines()) if "\n" in message else f" {message}"
-    typer.echo(f"icrl {verb}:{message}", err=True)
+    with suppress(OSError):  # the terminal is gone
+        typer.echo(f"icrl {verb}:{message}", err=True)
     raise typer.Exit(exit_code)
+
+
+def _no_device(error: Exception) -> str | None:
+    """What to do where JAX was told of devices that it does not find; None for any other error."""
+    told = os.environ.get("JAX_PLATFORMS")
+    where = traceback.extract_tb(error.__traceback__)
+    if not told or not where or Path(where[-1].filename).name != "xla_bridge.py":
+        return None
+    found = str(error).partition(" (set JAX_PLATFORMS")[0] or "JAX finds no such device"
+    return (
+        f"JAX_PLATFORMS: got {told}; expected devices of this machine that JAX is installed for ({found}); unset it to "
+        "use what there is, or install JAX for NVIDIA GPUs with `pip install 'icrl[cuda]'`, a driver being there"
+    )
 
 
 def _machine_failure(error: Exception) -> str | None:
@@ -57,8 +76,11 @@ def _machine_failure(error: Exception) -> str | None:
 
 def _our_failure(error: Exception, verb: str, verbose: bool) -> str:
     """A short account of an unexpected error; its traceback is kept in a file unless it is printed anyway."""
-    summary = " ".join(f"{type(error).__name__}: {error}".split())
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "an unknown place"
+    summary = " ".join(f"{type(error).__name__}: {str(error).strip() or f'without a word, in {where}'}".split())
     message = summary if len(summary) <= 400 else f"{summary[:400]}..."
+    message += "\nthis is a fault of icrl or of a library below it: please report it to whom you have icrl from"
     if verbose:
         return message
     try:

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from icrl.commands.devices import shared_equally
+from icrl.commands.devices import count_cores_as_devices, shared_equally
 from icrl.errors import UserError
+from icrl.launch.machine import cores
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
 from tests.commands.runs import TINY
@@ -25,6 +26,25 @@ def devices(*of_each: int) -> list[SimpleNamespace]:
 def chosen(*of_each: int, requested: str | None = None, num_rows: int = 16, num_seeds: int = 1) -> list[int]:
     """The processes that the chosen devices belong to."""
     return [device.process_index for device in shared_equally(spec(num_rows, num_seeds), requested, devices(*of_each))]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, [("jax_num_cpu_devices", cores())]),
+        ({"JAX_NUM_CPU_DEVICES": "3"}, []),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}, []),
+    ],
+)
+def test_a_core_is_a_device_unless_the_environment_says_otherwise(environment, expected, monkeypatch):
+    for name in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    updates: list[tuple[str, int]] = []
+    monkeypatch.setattr("jax.config.update", lambda *update: updates.append(update))
+    count_cores_as_devices()
+    assert updates == expected
 
 
 @pytest.mark.parametrize("requested", [None, "all"])

@@ -4,6 +4,8 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
@@ -19,6 +21,7 @@ from icrl.runs.trackers import MemoryTracker
 from tests.commands.conftest import Finished
 from tests.commands.runs import (
     NUM_UPDATES,
+    ROOT,
     STAND_IN,
     TINY,
     UPDATES_PER_CHUNK,
@@ -257,6 +260,61 @@ def test_a_run_goes_on_without_wandb_when_its_process_and_its_folder_vanish(fini
     assert "Traceback" not in stderr
     assert manifest(tmp_path / "run")["status"] == "done"
     assert same_as_uninterrupted(tmp_path / "run", finished)
+
+
+# ---- The environment and the terminal
+
+OTHER_NUMERICS = {
+    "JAX_DEFAULT_PRNG_IMPL": "rbg",
+    "JAX_ENABLE_X64": "1",
+    "JAX_ENABLE_CUSTOM_PRNG": "1",
+    "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_RANDOM_SEED_OFFSET": "3",
+    "JAX_THREEFRY_PARTITIONABLE": "0",
+}
+
+
+def test_the_environment_changes_no_number(finished: Finished, tmp_path: Path):
+    process = start_process(STAND_IN, "train", TINY, "--out", tmp_path / "run", "--wandb", "disabled", **OTHER_NUMERICS)
+    _, stderr = process.communicate(timeout=900)
+    assert process.returncode == 0, stderr
+    for name in OTHER_NUMERICS:
+        assert stderr.count(f"{name}: is ignored; icrl computes with ") == 1, stderr
+    assert same_as_uninterrupted(tmp_path / "run", finished)
+    numerics = manifest(tmp_path / "run")["numerics"]
+    assert (numerics["jax_default_prng_impl"], numerics["jax_enable_x64"]) == ("threefry2x32", False)
+
+
+ON_A_TERMINAL_OF_ITS_OWN = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def test_a_closed_terminal_ends_a_run_after_a_checkpoint(tmp_path: Path):
+    run, (ours, its) = tmp_path / "run", os.openpty()
+    arguments = ["train", TINY, "--out", run, "--wandb", "disabled", "total_env_steps=3200000"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL_OF_ITS_OWN, "-m", STAND_IN, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=its,
+        text=True,
+    )
+    os.close(its)
+    said = b""
+    while not (run / "metrics.jsonl").exists():
+        said += os.read(ours, 4096)  # raises OSError if the process ended
+    os.close(ours)
+    stdout, _ = process.communicate(timeout=300)
+    assert (process.returncode, stdout) == (130, ""), said
+    assert manifest(run)["status"] == "interrupted"
+    assert updates_saved(run)[-1] == metrics(run)[-1]["update"]
 
 
 # ---- Endurance

@@ -65,6 +65,15 @@ def test_a_folder_that_the_user_gave_jax_is_kept(tmp_path: Path, own_settings, m
     assert jax.config.jax_compilation_cache_dir == str(tmp_path)
 
 
+def test_a_user_without_a_home_costs_the_cache_alone(own_settings, monkeypatch, caplog):
+    for name in ("JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}["no such user"])
+    compilation_cache.enable()
+    assert "compiled programs cannot be kept there (Could not determine home directory" in caplog.text
+    assert jax.jit(lambda x: x + 1)(jnp.int32(1)) == 2
+
+
 def test_a_folder_that_cannot_be_written_is_warned_of_and_harms_nothing(tmp_path: Path, own_settings, caplog):
     (tmp_path / "file").write_text("")
     compilation_cache.enable(tmp_path / "file" / "xla")

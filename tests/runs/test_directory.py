@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -5,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -57,6 +59,19 @@ def test_a_new_run_keeps_its_spec_and_says_what_made_it(tmp_path: Path):
     assert {"icrl", "jax", "jaxlib", "orbax-checkpoint", "wandb"} <= manifest["versions"].keys()
     assert manifest["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"platform", "git_commit", "started", "seconds", "id"} <= manifest.keys()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, None])
+def test_where_there_are_no_locks_a_run_is_opened_with_a_warning(tmp_path: Path, number, monkeypatch, caplog):
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(directory, "fcntl", number and SimpleNamespace(flock=refuse, LOCK_EX=0, LOCK_NB=0))
+    for status in ("running", "done"):  # the second time it resumes
+        with open_run(tmp_path) as run:
+            assert run.manifest["status"] == "running"
+        assert RunDirectory.read(tmp_path).manifest["status"] == "done", status
+    assert f"{tmp_path / '.lock'}: there are no locks here" in caplog.text
 
 
 def test_the_same_spec_resumes_the_run_and_keeps_its_identity(tmp_path: Path):

@@ -6,8 +6,10 @@ import pytest
 
 from icrl.runs.interruption import Interruption
 
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+@pytest.mark.parametrize("number", ENDING)
 def test_a_signal_is_a_request(number: signal.Signals):
     with Interruption() as stop:
         assert not stop.requested
@@ -31,7 +33,18 @@ def test_sigterm_after_a_request_still_lets_the_loop_stop_when_it_is_safe():
 
 
 def test_afterwards_signals_do_what_they_did_before():
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in ENDING]
     with pytest.raises(ZeroDivisionError), Interruption():
         raise ZeroDivisionError
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in ENDING] == before
+
+
+def test_a_signal_that_nohup_has_the_process_ignore_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.requested
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

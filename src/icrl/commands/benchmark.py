@@ -10,6 +10,7 @@ from icrl.commands.benchmark_lengths import benchmark_lengths
 from icrl.commands.benchmark_scan import benchmark_scan
 from icrl.commands.benchmark_throughput import benchmark_throughput
 from icrl.errors import UserError
+from icrl.runs import numerics
 from icrl.timing.spec import Match
 
 
@@ -35,6 +36,7 @@ def benchmark(
         raise UserError("--models: got a value; expected none, since --scan times s5")
     if match is not None and not seq_len:
         raise UserError("--match: got a value; expected none without --seq-len")
+    numerics.pin()
     with _without_compilation_cache():
         if scan:
             benchmark_scan(spec, scale=scale, out=out)

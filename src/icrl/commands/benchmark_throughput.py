@@ -133,7 +133,7 @@ def measure_training(
 def _speed_of_training(experiment: ExperimentSpec, clock: Clock) -> dict[str, Any]:
     """What `icrl train` runs at once: a chunk of updates, shared by all devices that can share it."""
     learner = SharedLearner(experiment.build(), choose_mesh(experiment, None))
-    keys = jnp.stack([jax.random.PRNGKey(seed) for seed in experiment.seeds])
+    keys = jax.vmap(jax.random.PRNGKey)(jnp.array(experiment.seeds, jnp.uint32))
     state = jit_for_one_run(learner.init, out_shardings=learner.sharding)(keys)
     program = Program.of(partial(learner.updates, experiment.updates_per_chunk), state, clock=clock)
     env_steps = experiment.updates_per_chunk * experiment.env_steps_per_update * experiment.num_seeds

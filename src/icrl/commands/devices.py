@@ -51,11 +51,11 @@ def shared_equally(spec: ExperimentSpec, requested: str | None, devices: Sequenc
 
 
 def count_cores_as_devices() -> None:
-    """Makes every core of a CPU a device of its own, unless JAX_NUM_CPU_DEVICES says how many there are.
+    """Makes every core of a CPU a device of its own, unless JAX_NUM_CPU_DEVICES or XLA_FLAGS says how many there are.
 
     Has effect only before JAX's first computation.
     """
-    if "JAX_NUM_CPU_DEVICES" in os.environ:
+    if "JAX_NUM_CPU_DEVICES" in os.environ or "host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     try:
         jax.config.update("jax_num_cpu_devices", cores())

@@ -7,7 +7,7 @@ from icrl.agent import trained_spec
 from icrl.evaluation import Tasks, evaluate_run
 from icrl.records import RESULTS, save_record
 from icrl.report.evaluation import show_evaluation
-from icrl.runs import compilation_cache
+from icrl.runs import compilation_cache, numerics
 from icrl.runs.checkpoints import Checkpoint
 from icrl.runs.directory import EVALUATION
 from icrl.runs.disk import require_folder
@@ -35,6 +35,7 @@ def evaluate(
     Raises:
         UserError: there is no such run, or its checkpoint does not fit the spec.
     """
+    numerics.pin()
     compilation_cache.enable()
     path = find_run(target, model=model, scale=scale, seed=seed, point=point)
     run = find_run_of(path)

@@ -3,14 +3,34 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import IO, Any, Self, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 SECONDS_BETWEEN_LINES = 10.0
+
+
+class _Lasting:
+    """A stream that may go away, as a closed terminal does, without ending what is written to it."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class Progress:
@@ -21,7 +41,7 @@ class Progress:
     ) -> None:
         """Args: total, done: env steps of one seed; clock: seconds; silent: show nothing."""
         self._total, self._done_before, self._clock = total, done, clock
-        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True, quiet=silent)
+        self._console = Console(file=cast(IO[str], _Lasting(sys.stderr)), highlight=False, soft_wrap=True, quiet=silent)
         self._started = self._last_line = clock()
         self._bar = Bar(
             TextColumn("{task.percentage:>3.0f} %"),

@@ -21,7 +21,7 @@ from icrl.envs.trial import Episodes
 from icrl.errors import MachineError, UserError
 from icrl.learners.learner import LearnerState
 from icrl.records import Reference, References, load_references, references_path
-from icrl.runs import compilation_cache
+from icrl.runs import compilation_cache, numerics
 from icrl.runs.disk import require_folder, to_json, write_atomically
 from icrl.runs.provenance import made_with
 from icrl.spec.experiment import ExperimentSpec
@@ -43,6 +43,7 @@ def references(spec: str, *, scale: str | None = None, out: Path | None = None, 
     experiment = load_experiment(spec, scale=scale, overrides=overrides)
     path = require_folder(out or references_path(experiment.name).parent) / f"{experiment.name}.json"
     _refuse_to_replace_others(path, experiment)
+    numerics.pin()
     compilation_cache.enable()
     steps_each = experiment.specialist.total_env_steps
     learned, failed = {}, []

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.stages import Compiled
 
@@ -22,13 +21,12 @@ from icrl.learners.devices import SharedLearner
 from icrl.learners.learner import LearnerState
 from icrl.records import save_record
 from icrl.report.evaluation import of_one_seed, show_evaluation
-from icrl.runs import compilation_cache, processes
+from icrl.runs import compilation_cache, numerics, processes
 from icrl.runs.checkpoints import Checkpoint, Checkpoints
 from icrl.runs.directory import CHECKPOINTS, EVALUATION, RunDirectory
 from icrl.runs.interruption import Interruption
 from icrl.runs.processes import Peers
 from icrl.runs.provenance import this_machine
-from icrl.runs.traced_programs import trace
 from icrl.runs.trackers import Tracker, Trackers, WandbTracker
 from icrl.runs.usage import OtherPrograms, memory_now
 from icrl.spec.experiment import ExperimentSpec, training_changes
@@ -62,10 +60,11 @@ def train(
         SpecError: the spec, or what was changed in it, is wrong.
         UserError: the run directory belongs to another spec or another process, or its rows cannot be shared.
         MachineError: the disk refuses, training produced a number that is not finite, or another process was lost.
-        KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or a signal like it, after a checkpoint was written.
     """
     arguments = processes.initialize_arguments(coordinator, num_processes, process_id, heartbeat_seconds)
     count_cores_as_devices()
+    pinned = numerics.pin()
     experiment = load_experiment(
         spec,
         model=model,
@@ -87,7 +86,7 @@ def train(
                 directory = out or experiment.default_directory
                 run = RunDirectory.open(directory, to_dict(experiment), ["icrl", *sys.argv[1:]], training_changes)
                 at_the_end.enter_context(run)
-                run.update_manifest(devices=[str(device) for device in mesh.devices.flat])
+                run.update_manifest(devices=[str(device) for device in mesh.devices.flat], numerics=pinned)
             seeds = experiment.seeds if run else ()
             trackers = at_the_end.enter_context(Trackers(seeds, partial(_tracker, run, experiment)))
             with Interruption() as stop:
@@ -134,9 +133,9 @@ class Training:
             KeyboardInterrupt: ``stop`` was requested in any process; a checkpoint was written.
             MachineError: a metric is not finite, or the disk refuses.
         """
-        keys = jnp.stack([jax.random.PRNGKey(seed) for seed in self.spec.seeds])
-        init = trace(self.learner.init, keys)
-        template = init.result
+        keys = jax.vmap(jax.random.PRNGKey)(np.array(self.spec.seeds, np.uint32))
+        init = jax.jit(self.learner.init, out_shardings=self.learner.sharding)
+        template = init.eval_shape(keys)
         restore = self.checkpoints.restore if self.checkpoints else None
         update, state = self.peers.broadcast(restore, template) or (0, None)
         env_steps = update * self.spec.env_steps_per_update
@@ -149,8 +148,7 @@ class Training:
             if self.spec.wandb == "online":  # a login that is refused should not cost the compiling first
                 self.trackers.open()
             self.progress.say("compiling (a later start of the same spec finds the result in the cache)")
-            fresh = jax.jit(init, out_shardings=self.learner.sharding)
-            state, run_chunk = self._compile(lambda: fresh(keys), template, state)
+            state, run_chunk = self._compile(lambda: init(keys), template, state)
             self._loop(update, state, run_chunk, stop)
 
     def _compile(
@@ -159,7 +157,7 @@ class Training:
         """The restored state or a fresh one, on its devices, while the program that trains a chunk is compiled."""
         sharding = self.learner.sharding
         updates = partial(self.learner.updates, self.spec.updates_per_chunk)
-        run_chunk = jax.jit(trace(updates, template), in_shardings=(sharding,), donate_argnums=0).lower(template)
+        run_chunk = jax.jit(updates, in_shardings=(sharding,), donate_argnums=0).lower(template)
         with ThreadPoolExecutor() as threads:
             compiling = threads.submit(run_chunk.compile)
             state = fresh() if restored is None else self.peers.shard(restored, sharding)
@@ -243,13 +241,13 @@ class Training:
         if bad:
             first, name = min(bad)
             if self.checkpoints is None:
-                last_good = "the first process names the last good checkpoint"
+                last_good = "process 0 names the last good checkpoint"
             else:
                 good = [self.checkpoints.path / str(saved) for saved in self.checkpoints.updates()]
-                last_good = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint yet"
+                last_good = f"the last good checkpoint is {good[-1]}" if good else "there is no checkpoint yet"
             raise MachineError(
-                f"update {update + first + 1}: {name} is not finite; {last_good}; lower learner.learning_rate "
-                "or learner.max_gradient_norm, and start again with another --out"
+                f"training diverged: {name} is NaN or infinite in update {update + first + 1}; {last_good}; try a "
+                "lower learner.learning_rate or learner.max_gradient_norm, in a new run with another --out"
             )
 
     def _records(self, metrics: Metrics, update: int, seconds: float) -> Iterator[dict[str, Any]]:

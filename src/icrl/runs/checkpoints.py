@@ -29,7 +29,7 @@ import numpy as np
 
 from icrl.errors import MachineError, UserError
 from icrl.runs.directory import CHECKPOINTS
-from icrl.runs.disk import sync, to_json, writing
+from icrl.runs.disk import move, sync, to_json, writing
 from icrl.types import PyTree
 
 logger = logging.getLogger(__name__)
@@ -87,8 +87,8 @@ class Checkpoints:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise
             if folder.exists():
-                folder.rename(self.path / f"{update}.replaced")
-            unfinished.rename(folder)
+                move(folder, self.path / f"{update}.replaced")
+            move(unfinished, folder)
             sync(self.path)
             self._discard_old(update)
             self._clear_up()
@@ -132,7 +132,7 @@ class Checkpoints:
             if not update.isdecimal() or suffix not in ("unfinished", "replaced", "discarded"):
                 continue
             if suffix == "replaced" and not (self.path / update).exists():
-                leftover.rename(self.path / update)
+                move(leftover, self.path / update)
             else:
                 # Another process may still read in it, and a network file system then keeps it until later.
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -141,7 +141,10 @@ class Checkpoints:
         updates = [other for other in self.updates() if other <= update]
         kept = {*updates[-self._keep :], max(updates, key=lambda other: _rank(self.path / str(other)))}
         for other in set(self.updates()) - kept:
-            (self.path / str(other)).rename(self.path / f"{other}.discarded")
+            try:
+                (self.path / str(other)).rename(self.path / f"{other}.discarded")
+            except OSError:  # a disk that cannot rename it, as a container's cannot what came with its image
+                shutil.rmtree(self.path / str(other))
 
 
 @dataclass(frozen=True)

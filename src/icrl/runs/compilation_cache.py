@@ -17,13 +17,15 @@ def enable(path: Path | None = None) -> None:
 
     A folder that cannot be written is warned of, and programs are then compiled anew in each process.
     """
-    folder = Path(path or os.environ.get("JAX_COMPILATION_CACHE_DIR") or _users_cache() / "icrl" / "xla")
+    told = path or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    folder = Path(told or "the user's cache")
     try:
+        folder = Path(told or _users_cache() / "icrl" / "xla")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        logger.warning("%s: compiled programs cannot be kept there (%s)", folder, error.strerror)
+    except (OSError, RuntimeError) as error:  # a user without a home is Python's RuntimeError
+        logger.warning("%s: compiled programs cannot be kept there (%s)", folder, getattr(error, "strerror", error))
         jax.config.update("jax_enable_compilation_cache", False)
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))

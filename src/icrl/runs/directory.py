@@ -13,7 +13,7 @@ It holds:
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import json
 import logging
 import os
@@ -29,10 +29,15 @@ from pathlib import Path
 from typing import IO, Any, Literal, Self
 
 from icrl.errors import MachineError, UserError, is_file_name
-from icrl.runs.disk import to_json, write_atomically, writing
+from icrl.runs.disk import UNSUPPORTED, sync, to_json, write_atomically, writing
 from icrl.runs.provenance import provenance
 from icrl.spec.parse import difference, read_yaml
 from icrl.spec.yaml_files import dump_yaml, load_yaml
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +204,7 @@ class RunDirectory:
         with writing(self.path / METRICS), (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(lines)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
 
     def rewind_metrics(self, update: int) -> None:
         """Drops the records after this update and a line that was torn by a kill, all in one step."""
@@ -304,7 +309,7 @@ def _lock(path: Path) -> IO[str]:
     with writing(path / LOCK):
         file = (path / LOCK).open("a+", encoding="utf-8")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_alone(file)
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
@@ -317,6 +322,20 @@ def _lock(path: Path) -> IO[str]:
             file.close()
             raise
     return file
+
+
+def _lock_alone(file: IO[str]) -> None:
+    """Raises BlockingIOError where another process has the lock; warns where there are no locks to have."""
+    try:
+        if fcntl is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        logger.warning(
+            "%s: there are no locks here (%s); let no second process train in this folder", file.name, error.strerror
+        )
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

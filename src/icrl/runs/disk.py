@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from icrl.errors import MachineError, UserError
+
+logger = logging.getLogger(__name__)
+
+UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+"""What a file system answers that cannot sync, or cannot lock."""
+CANNOT_RENAME = {errno.EXDEV, errno.EBUSY}
+"""What it answers where the one is on another mount, or is a mount."""
 
 
 @contextmanager
@@ -62,24 +72,60 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             with temporary.open("wb") as file:
                 file.write(whole)
                 file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+                sync(file.fileno())
+            move(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 
 
-def sync(path: Path) -> None:
+def sync(file: Path | int) -> None:
     """Waits until the disk itself holds the file, or the names in the folder, for a loss of power to leave.
 
+    Args:
+        file: its path or descriptor.
+
     Raises:
-        OSError: the disk refuses.
+        OSError: the disk refuses; one that cannot sync is warned of once.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = file if isinstance(file, int) else os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        _warn_once(f"this disk cannot sync ({error.strerror}): a loss of power may cost what was written last")
     finally:
-        os.close(descriptor)
+        if descriptor is not file:
+            os.close(descriptor)
+
+
+def move(source: Path, target: Path) -> None:
+    """Renames a file or folder; where the disk cannot, copies it, with a warning, and deletes it.
+
+    Raises:
+        OSError: the disk refuses both.
+    """
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno not in CANNOT_RENAME:
+            raise
+        _warn_once(f"{target}: cannot be renamed into place ({error.strerror}) and is copied")
+        if source.is_dir():
+            shutil.copytree(source, target)
+            for path in (*target.rglob("*"), target):
+                sync(path)
+            shutil.rmtree(source)
+        else:
+            shutil.copyfile(source, target)
+            sync(target)
+            source.unlink()
+
+
+@cache
+def _warn_once(text: str) -> None:
+    logger.warning(text)
 
 
 def to_json(value: Any) -> Any:
