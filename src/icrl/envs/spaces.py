@@ -1,6 +1,5 @@
 """Action spaces."""
 
-import abc
 from dataclasses import dataclass
 
 import jax
@@ -10,32 +9,10 @@ from icrl.types import Key
 
 
 @dataclass(frozen=True)
-class Space(abc.ABC):
-    """What an environment's `step` accepts."""
+class Continuous:
+    """Vectors of ``size`` real numbers. Environments clip them to [-1, 1]; agents need not."""
 
     size: int
-    """Length of the vector that stands for an action: `features` gives it, `nearest` takes it."""
-
-    @abc.abstractmethod
-    def zeros(self, *batch: int) -> jax.Array:
-        """The action that does nothing, or choice 0."""
-
-    @abc.abstractmethod
-    def sample(self, *, key: Key) -> jax.Array:
-        """One action, uniformly."""
-
-    @abc.abstractmethod
-    def features(self, action: jax.Array) -> jax.Array:
-        """An action as the agent observes it, ``[*batch, size]``."""
-
-    @abc.abstractmethod
-    def nearest(self, vector: jax.Array) -> jax.Array:
-        """The action that a vector ``[size]`` stands for."""
-
-
-@dataclass(frozen=True)
-class Continuous(Space):
-    """Vectors of ``size`` real numbers. Environments clip them to [-1, 1]; agents need not."""
 
     def zeros(self, *batch: int) -> jax.Array:
         """The action that does nothing, ``[*batch, size]``."""
@@ -46,17 +23,19 @@ class Continuous(Space):
         return jax.random.uniform(key, (self.size,), minval=-1.0, maxval=1.0)
 
     def features(self, action: jax.Array) -> jax.Array:
-        """The action, clipped to [-3, 3]."""
+        """The action as an agent observes it, ``[*batch, size]``: clipped to [-3, 3]."""
         return jnp.clip(action, -3.0, 3.0)
 
     def nearest(self, vector: jax.Array) -> jax.Array:
-        """The vector itself."""
+        """The action that a vector ``[size]`` stands for: itself."""
         return vector
 
 
 @dataclass(frozen=True)
-class Discrete(Space):
+class Discrete:
     """Integers 0 .. ``size`` - 1."""
+
+    size: int
 
     def zeros(self, *batch: int) -> jax.Array:
         """Choice 0, ``[*batch]``."""
@@ -67,9 +46,12 @@ class Discrete(Space):
         return jax.random.randint(key, (), 0, self.size)
 
     def features(self, action: jax.Array) -> jax.Array:
-        """One-hot, ``[*batch, size]``."""
+        """The choice as an agent observes it, ``[*batch, size]``: one-hot."""
         return jax.nn.one_hot(action, self.size)
 
     def nearest(self, vector: jax.Array) -> jax.Array:
-        """The index of the largest coordinate."""
+        """The choice that a vector ``[size]`` stands for: its largest coordinate."""
         return jnp.argmax(vector)
+
+
+Space = Continuous | Discrete
