@@ -14,6 +14,7 @@ from icrl.learners.losses import cmpo_weights
 from icrl.learners.muesli import Batch, Muesli, MuesliSpec
 from icrl.learners.returns import retrace
 from icrl.models import GRUSpec, MLPSpec
+from tests.commands.runs import documented_keys
 from tests.learners.probes import MODELS, ActionProbe, MemoryProbe, ValueProbe, learner, mean_return, train
 from tests.quick import jit
 
@@ -172,6 +173,14 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
         + 4 * terms["reward_loss"]
     )
     np.testing.assert_allclose(total, weighted, rtol=1e-6)
+
+
+def test_every_metric_is_documented():
+    state, batch = collected()
+    _, metrics = jit(muesli().learn)(state.agent, batch, key=jax.random.key(2))
+    documented = documented_keys("metrics.jsonl of Muesli")
+    assert documented <= metrics.keys()
+    assert metrics.keys() - documented <= documented_keys("metrics.jsonl")
 
 
 def test_a_longer_unroll_looks_past_no_end_of_an_episode():

@@ -85,6 +85,10 @@ class Hyperparameters(Spec):
     reward_scale: PositiveFloat = 1.0
     """Factor on rewards inside the learner; ``1 - discount`` brings values to the scale of one step's reward."""
 
+    def network(self, policy: Policy) -> Policy:
+        """The policy with the heads that this learner learns."""
+        return policy
+
     @property
     def row_groups(self) -> int:
         """Parts of equal size into which a learner divides the rows of every task."""

@@ -73,13 +73,17 @@ class MuesliSpec(Hyperparameters):
         """One a minibatch and epoch."""
         return self.num_epochs * self.num_minibatches
 
+    def network(self, policy: Policy) -> Policy:
+        """The policy, its value as a distribution over bins."""
+        return policy.clone(value_support=TwoHot(*self.value_range, self.num_value_bins))
+
     def build(self, policy: Policy, environments: Environments, num_updates: int) -> "Muesli":
-        """The learner for a policy, which learns its value as a distribution, and a batch of environments."""
-        value = TwoHot(*self.value_range, self.num_value_bins)
+        """The learner for a policy and a batch of environments."""
+        policy = self.network(policy)
+        assert policy.value_support, "network gives the policy bins"
         reward = TwoHot(*self.reward_range, self.num_reward_bins)
-        policy = policy.clone(value_support=value)
         width = policy.model_spec.width
-        model = Model(policy.spec, policy.action_space, width, self.model_sizes, value, reward)
+        model = Model(policy.spec, policy.action_space, width, self.model_sizes, policy.value_support, reward)
         return Muesli(self, policy, environments, num_updates, model=model)
 
 
@@ -288,7 +292,7 @@ class Muesli(Learner):
         """Muesli's loss of some rows, replayed from their stored memory (equations 9, 10 and 13)."""
         spec, steps = self.spec, batch.trajectory
         _, output = self.policy.run(params.policy, batch.memory, steps.observation, steps.episode_start)
-        assert output.value_logits is not None, "MuesliSpec.build gives the policy bins"
+        assert output.value_logits is not None, "MuesliSpec.network gives the policy bins"
         log_ratio = output.distribution.log_prob(steps.action) - steps.log_prob
         value_loss = jnp.mean(self.model.value.cross_entropy(output.value_logits, batch.target))
         terms = {

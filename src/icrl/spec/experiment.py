@@ -180,7 +180,7 @@ class ExperimentSpec(Spec):
 
     def build_policy(self, environments: Environments) -> Policy:
         """The agent's network for some environments."""
-        return self.policy.build(self.model, environments.action_space)
+        return self.learner.network(self.policy.build(self.model, environments.action_space))
 
 
 def training_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
