@@ -141,6 +141,29 @@ def test_what_is_recorded_is_said_by_the_file_the_scale_and_the_point_each_field
     assert small.experiment("s5", "2").num_seeds == 1
 
 
+def test_changes_that_go_with_a_model_beat_the_point_and_lose_to_overrides(tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(YAML + "grid: {1: {seed: 1, per_model: {gru: {num_seeds: 3}}}}\nper_model: {gru: {seed: 7}}\n")
+    opened = ExperimentFile(str(file))
+    assert [opened.experiment(model, "1").seed for model in ("s5", "gru")] == [1, 7]
+    assert [opened.experiment(model, "1").num_seeds for model in ("s5", "gru")] == [1, 3]
+    assert opened.experiment("gru", "1", ["seed=9"]).seed == 9
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("5", "per_model: got 5; expected a mapping from names to settings, with at least one"),
+        ("{gru: 5}", "per_model.gru: got 5; expected a mapping"),
+        ("{grü: {}}", "per_model.grü: got an unknown model; expected one of s5, mlp, gru; did you mean 'gru'?"),
+    ],
+)
+def test_a_mistake_in_what_goes_with_a_model_is_refused(tmp_path: Path, section: str, message: str):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{YAML}per_model: {section}\n")
+    assert mistakes(str(file)) == [message]
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [

@@ -1,9 +1,10 @@
 """The experiments of a YAML file: its models, at its scales, at the points of its grid.
 
 Besides the fields of `ExperimentSpec`, a file holds `models`, the named variants it compares, `scales`, named sets of
-changes, and perhaps a `grid`, named points that are sets of changes too, and a `record` (`RecordSpec`): which of all
-these runs are published. A list of grids has a point for every combination, such as `64-truncated`.
-Later beats earlier: the file, the scale's changes, the point's, `key.path=value` overrides, options.
+changes, and perhaps a `grid`, named points that are sets of changes too, `per_model`, the changes that go with some
+of the models, such as a learning rate of their own, and a `record` (`RecordSpec`): which of all these runs are
+published. A list of grids has a point for every combination, such as `64-truncated`.
+Later beats earlier: the file, the scale's changes, the point's, the model's, `key.path=value` overrides, options.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,6 +63,10 @@ class ExperimentFile:
         data = self._at(point)
         self._parse_record(data.pop("record", {}))
         model, model_data = _choose("model", _named("models", data.pop("models")), model or self._default_model)
+        if "per_model" in data:
+            per_model = _named("per_model", data.pop("per_model"))
+            self._refuse_unknown_models("per_model", per_model)
+            data = _overlay(data, per_model.get(model, {}))
         names = {"model_name": model, "scale": self.scale, "point": point or ""}
         _refuse_reserved(data, ("model", *names))
         data = apply_overrides(data | {"model": model_data}, overrides)
@@ -83,15 +88,18 @@ class ExperimentFile:
 
     def _parse_record(self, data: Any) -> RecordSpec:
         record = parse(RecordSpec, data, "record")
+        self._refuse_unknown_models("record.num_seeds", record.num_seeds or ())
+        return record
+
+    def _refuse_unknown_models(self, section: str, names: Iterable[str]) -> None:
         expected = f"one of {', '.join(self.models)}"
         unknown = [
-            Problem(f"record.num_seeds.{name}", "an unknown model", expected, did_you_mean(name, self.models))
-            for name in record.num_seeds or ()
+            Problem(f"{section}.{name}", "an unknown model", expected, did_you_mean(name, self.models))
+            for name in names
             if name not in self.models
         ]
         if unknown:
             raise SpecError(unknown)
-        return record
 
 
 def load_experiment(
