@@ -138,8 +138,9 @@ def test_the_prior_is_run_over_the_same_history_with_a_memory_of_its_own():
 
 def test_the_prior_lags_by_its_rate():
     state, batch = collected()
-    agent, _ = jit(muesli().learn)(state.agent, batch, key=jax.random.key(2))
-    new, old = muesli().trainable(agent), state.agent.prior
+    one_step = muesli(replace(SPEC, num_minibatches=1))
+    agent, _ = jit(one_step.learn)(state.agent, batch, key=jax.random.key(2))
+    new, old = one_step.trainable(agent), state.agent.prior
     jax.tree.map(
         lambda prior, new, old: np.testing.assert_allclose(prior, 0.1 * new + 0.9 * old, rtol=1e-5, atol=1e-7),
         agent.prior,

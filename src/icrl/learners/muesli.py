@@ -53,7 +53,7 @@ class MuesliSpec(Hyperparameters):
     model_sizes: tuple[PositiveInt, ...] = (128,)
     """Hidden sizes of the model's transition."""
     target_rate: Fraction = 0.1
-    """Share of the agent that goes into the prior at every update."""
+    """Share of the agent that goes into the prior after every gradient step."""
     advantage_decay: Fraction = 0.99
     """Of the moving average of squared advantages, by whose root advantages are divided."""
     value_range: tuple[float, float] = (-10.0, 10.0)
@@ -188,7 +188,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Muesli(Learner):
-    """Minibatch steps on every rollout, after which the prior follows."""
+    """Minibatch steps on every rollout, each followed by the prior."""
 
     spec: MuesliSpec
     model: Model = field(kw_only=True)
@@ -267,15 +267,19 @@ class Muesli(Learner):
         batch = batch._replace(
             advantage=batch.advantage / scale, weights=cmpo_weights(batch.weights / scale, spec.advantage_clip)
         )
-        trained, metrics = over_minibatches(
-            self.gradient_step,
-            Trained(Networks(agent.params, agent.model), agent.optimizer),
+
+        def step(agent: tuple[Trained, PyTree], batch: Batch) -> tuple[tuple[Trained, PyTree], Metrics]:
+            trained, metrics = self.gradient_step(agent[0], batch)
+            return (trained, optax.incremental_update(trained.params, agent[1], spec.target_rate)), metrics
+
+        (trained, prior), metrics = over_minibatches(
+            step,
+            (Trained(self.trainable(agent), agent.optimizer), agent.prior),
             batch,
             num_epochs=spec.num_epochs,
             num_minibatches=spec.num_minibatches,
             key=key,
         )
-        prior: Any = optax.incremental_update(trained.params, agent.prior, spec.target_rate)
         first = self._over_devices(jax.lax.pmax, metrics.pop("ratio_error")[0, 0])
         whole = {
             "kl_to_prior": jnp.mean(steps.log_prob - steps.extras.log_prob),
