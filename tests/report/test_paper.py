@@ -11,7 +11,8 @@ import pytest
 from icrl.commands.report import report
 from icrl.records import Record
 from icrl.report.comparison import MODEL_LABELS
-from icrl.report.paper import PAPER, ours_beside
+from icrl.report.paper import PAPER, ours_beside, verdict
+from icrl.report.statistics import Interval
 from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import parse
 
@@ -41,7 +42,16 @@ def test_popgym_is_compared_by_mmer(popgym_record: Path):
     report(popgym_record)
     [row] = [line for line in (popgym_record / "README.md").read_text().splitlines() if "| -0.46 |" in line]
     assert row.startswith("| repeat previous hard | GRU | -0.46 | 0.6")  # (0.5 + 0.75) / 2
-    assert row.endswith("[0.50, 0.75] | 2 | 4,096 |")
+    assert row.endswith("[0.50, 0.75] | above | 2 | 4,096 |")
+
+
+def test_a_verdict_needs_the_whole_interval_beyond_what_the_paper_says():
+    memory = PAPER["memory_length"]
+    cases = {(0.4, 0.9): "above", (0.3, 0.5): "level", (0.0, 0.1): "level", (-0.2, 0.05): "below"}
+    for (low, high), expected in cases.items():
+        assert verdict(memory, "512", "lstm", Interval(low, low, high)) == expected  # the paper: 0.1 to 0.35
+    assert verdict(memory, "2048", "lstm", Interval(1, 1, 1)) == ""  # not in the paper
+    assert verdict(PAPER["meta_dm_control"], "finger_spin", "s5", Interval(1, 1, 1)) == ""
 
 
 def test_cartpole_is_compared_trial_by_trial_as_far_as_ours_went(make_data: Callable[..., Data]):

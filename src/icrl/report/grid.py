@@ -43,7 +43,7 @@ class Grid:
 
     def point_of(self, record: Record) -> str:
         """A record's point without the regime."""
-        return _split(record.point)[0]
+        return split_point(record.point)[0]
 
     def place_of(self, record: Record) -> float:
         """Where on an axis a record lies: at its number, or names one after the other."""
@@ -63,7 +63,7 @@ def load_grids(results: Path) -> list[Grid]:
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in load_records(results):
         if not on_ladder(record):
-            groups.setdefault((record.experiment, record.scale, _split(record.point)[1]), []).append(record)
+            groups.setdefault((record.experiment, record.scale, split_point(record.point)[1]), []).append(record)
     return [
         Grid(experiment, scale, _in_order(records), regime)
         for (experiment, scale, regime), records in sorted(groups.items())
@@ -85,7 +85,7 @@ def conditions_of_cost(record: Record) -> tuple[Any, ...] | None:
     return (record.machine, len(record.seeds)) if record.trained_alone else None
 
 
-def _split(point: str) -> tuple[str, str]:
+def split_point(point: str) -> tuple[str, str]:
     """A point's number and its regime; a point that does not begin with a number is whole and has none."""
     number, _, regime = point.partition("-")
     return (number, regime) if _is_number(number) else (point, "")
@@ -101,5 +101,5 @@ def _in_order(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def _order(record: Record) -> tuple[Any, ...]:
-    point, _ = _split(record.point)
+    point, _ = split_point(record.point)
     return not _is_number(point), int(point) if _is_number(point) else 0, point, model_order(record.model)

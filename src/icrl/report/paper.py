@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from icrl.records import Record, read_metrics
+from icrl.report.grid import split_point
 from icrl.report.intervals import last_return, mean_returns, task_returns
 from icrl.report.mmer import max_mean_episodic_reward
 from icrl.report.statistics import Interval, bootstrap
@@ -26,6 +28,8 @@ class Published:
     """What was measured, such as a task, and each model's value."""
     ours: Callable[[Record, str], Interval | None]
     """The same of a record; None if the record does not hold it."""
+    within: float | None
+    """How far from the truth its values may be as we know them; None: ours do not compare, since conditions differ."""
     doing_nothing: Callable[[Record, str], float | None] = lambda record, what: None
     """The same of the policy that does nothing, where it says more than another model would."""
 
@@ -40,6 +44,17 @@ def ours_beside(published: Published, records: Sequence[Record]) -> list[tuple[s
     ]
 
 
+def verdict(published: Published, what: str, model: str, ours: Interval) -> str:
+    """Ours beside the paper's: above or below it where our whole interval is, else level; "" where nothing compares."""
+    value = published.values[what].get(model)
+    if value is None or published.within is None:
+        return ""
+    ends = [float(number) for number in re.findall(r"-?[0-9.]+", value)]
+    if ours.low > max(ends) + published.within:
+        return "above"
+    return "below" if ours.high < min(ends) - published.within else "level"
+
+
 def _mmer(record: Record, task: str) -> Interval | None:
     by_seed = max_mean_episodic_reward(read_metrics(record)) if task in record.tasks else {}
     if not by_seed:
@@ -49,7 +64,7 @@ def _mmer(record: Record, task: str) -> Interval | None:
 
 
 def _return_at_point(record: Record, point: str) -> Interval | None:
-    return last_return(record) if record.point == point else None
+    return last_return(record) if split_point(record.point)[0] == point else None
 
 
 def _return_of_trial(record: Record, trial: str) -> Interval | None:
@@ -70,17 +85,21 @@ def _nothing_of_1000_steps(record: Record, task: str) -> float | None:
 PAPER = {
     "memory_length": Published(
         "return",
-        f"figure 1, {BY_EYE}; 10,000 episodes, 5 seeds",
+        f"figure 1, {BY_EYE}; 10,000 episodes, 5 seeds, an unroll of 32 as in our regime `truncated`",
         {
+            "4": {"s5": "1.0"},
+            "8": {"s5": "1.0"},
             "16": {"s5": "1.0", "lstm": "0.85"},
             "32": {"s5": "1.0", "lstm": "0.5", "transformer": "0.75"},
             "64": {"s5": "1.0", "lstm": "0.1 to 0.35"},
+            "128": {"s5": "1.0", "lstm": "0.1 to 0.35"},
             "256": {"s5": "1.0", "lstm": "0.1 to 0.35"},
             "512": {"s5": "1.0", "lstm": "0.1 to 0.35", "transformer": "0.7"},
             "1024": {"s5": "0.5", "transformer": "-0.25"},
             "2048": {"s5": "0"},
         },
         _return_at_point,
+        0.02,
     ),
     "popgym": Published(
         "MMER",
@@ -93,6 +112,7 @@ PAPER = {
             "repeat_previous_hard": {"s5": "0.91", "gru": "-0.46", "mlp": "-0.48"},
         },
         _mmer,
+        0.005,
     ),
     "meta_cartpole": Published(
         "return per trial",
@@ -103,6 +123,7 @@ PAPER = {
             "trial 32": {"s5": "0.405", "s5_no_reset": "0.39", "gru": "0.32", "mlp": "0.175"},
         },
         _return_of_trial,
+        None,
     ),
     "meta_dm_control": Published(
         "return of 1000 control steps",
@@ -121,6 +142,7 @@ PAPER = {
             "reacher_hard": {"s5": "600", "lstm": "615", "mlp": "290"},
         },
         _return_of_1000_steps,
+        None,
         _nothing_of_1000_steps,
     ),
 }

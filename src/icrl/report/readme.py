@@ -15,7 +15,7 @@ from icrl.report.benchmark_tables import BENCHMARKS, skipped
 from icrl.report.comparison import MEMORYLESS, NEAR_SPECIALIST, Comparison, label, on_ladder
 from icrl.report.grid import Grid, mebibytes_per_seed, seconds_per_seed
 from icrl.report.intervals import gain, last_return, last_trial_iqm, means, task_returns
-from icrl.report.paper import PAPER, ours_beside
+from icrl.report.paper import PAPER, ours_beside, verdict
 from icrl.report.statistics import Interval, format_number
 from icrl.report.tables import DASH, SPLIT_WORDS, format_known, return_digits
 from icrl.runs.provenance import Machine
@@ -195,12 +195,14 @@ def _beside_the_paper(experiment: str, records: Sequence[Record]) -> str:
             published.values[what].get(record.model, DASH),
             interval.format(digits) if interval.low < interval.high else format_number(interval.estimate, digits),
             *([format_known(earned, digits)] if any(nothing) else []),
+            *([verdict(published, what, record.model, interval) or DASH] if published.within is not None else []),
             str(len(record.seeds)),
             f"{record.env_steps:,}",
         ]
         for (what, record, interval), earned in zip(ours, nothing, strict=True)
     ]
     headings = ["", "model", "the paper", "ours", *(["doing nothing"] if any(nothing) else [])]
+    headings += ["verdict"] if published.within is not None else []
     return "\n".join(
         [
             "### Beside the paper\n",
