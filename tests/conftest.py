@@ -1,6 +1,7 @@
 """What every test shares: the CPU, no network, checked signatures, one compilation cache for all processes."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from tests.signatures import check_the_core
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "icrl" / "tests"
 
+# Whoever starts the tests in the background may have them ignored, and so would icrl.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))

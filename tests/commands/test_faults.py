@@ -288,8 +288,7 @@ def test_the_environment_changes_no_number(finished: Finished, tmp_path: Path):
 
 
 ON_A_TERMINAL_OF_ITS_OWN = """
-import fcntl, os, signal, sys, termios
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup` before the tests ignores
+import fcntl, os, sys, termios
 os.setsid()
 fcntl.ioctl(2, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import threading
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +26,6 @@ def die(*_args, **_kwargs) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_at_call(number: int, function):
-    """The function, but the call of this number kills the process instead."""
-    calls = iter(range(1, 1000))
-
-    def call(*args, **kwargs):
-        return die() if next(calls) == number else function(*args, **kwargs)
-
-    return call
-
-
 def die_half_way(function):
     """The function, but the process dies once the first file is deleted."""
 
@@ -46,7 +37,12 @@ def die_half_way(function):
 
 
 def at_rename(number: int) -> None:
-    Path.rename = die_at_call(number, Path.rename)
+    calls = count(1)
+
+    def counted(rename):
+        return lambda *paths: die() if next(calls) == number else rename(*paths)
+
+    checkpoints.move, Path.rename = counted(checkpoints.move), counted(Path.rename)
 
 
 def before_the_arrays() -> None:

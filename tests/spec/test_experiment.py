@@ -280,7 +280,7 @@ def keys(spec: type) -> str:
         ("resources.hours=0", "resources.hours: got 0.0; expected above 0"),
         ("learner.learning_rate=.nan", "learner.learning_rate: got nan; expected a finite number"),
         ("learner.learning_rate=0", "learner.learning_rate: got 0.0; expected above 0"),
-        ("learner.kind=a3c", "learner.kind: got 'a3c'; expected one of ppo, a2c; did you mean 'a2c'?"),
+        ("learner.kind=a3c", "learner.kind: got 'a3c'; expected one of ppo, a2c, muesli; did you mean 'a2c'?"),
         ("wandb=onlin", "wandb: got 'onlin'; expected one of offline, online, disabled; did you mean 'online'?"),
         ("lerner.clip=0.1", f"lerner: got an unknown key; expected {keys(ExperimentSpec)}; did you mean 'learner'?"),
         (
