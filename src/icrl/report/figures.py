@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
 from typing import Any, Literal
 
 import numpy as np
@@ -170,7 +171,7 @@ def grid_panels(grid: Grid) -> Figure:
 
     A line joins times, or memory, that one machine measured while it had nothing else to do; other marks are hollow.
     """
-    figure = Figure(figsize=(11.4, 3.7))
+    figure = Figure(figsize=(11.4, 3.7 if grid.is_numeric else 4.4))
     panels = figure.subplots(1, 3)
     styles = model_styles(grid.models)
     for model, (colour, marker) in styles.items():
@@ -190,10 +191,10 @@ def grid_panels(grid: Grid) -> Figure:
         axes.set_title(title)
         if grid.is_numeric:
             axes.set_xscale("log", base=2)
-            axes.set_xticks([float(point) for point in grid.points], grid.points)
+            axes.set_xticks([float(point) for point in grid.points], grid.points, rotation=45)
         else:
-            names = [point.replace("_", " ") for point in grid.points]
-            axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+            names = [fill(point.replace("_", " "), width=15) for point in grid.points]
+            axes.set_xticks(range(len(names)), names, rotation=90)
         axes.minorticks_off()
         axes.set_xlabel(grid.experiment.replace("_", " "))
     for axes in panels[1:]:
