@@ -46,9 +46,11 @@ class Grid:
         return split_point(record.point)[0]
 
     def place_of(self, record: Record) -> float:
-        """Where on an axis a record lies: at its number, or names one after the other."""
-        point = self.point_of(record)
-        return float(point) if self.is_numeric else self.points.index(point)
+        """Where on an axis a record lies: at its number, or near its name's, names and models side by side."""
+        point, models = self.point_of(record), self.models
+        if self.is_numeric:
+            return float(point)
+        return self.points.index(point) + 0.14 * (models.index(record.model) - (len(models) - 1) / 2)
 
     def of_model(self, model: str) -> tuple[Record, ...]:
         """The records of one model, by point."""
