@@ -11,6 +11,6 @@ RUN_ONCE = {"xla_backend_optimization_level": 1, "xla_llvm_disable_expensive_pas
 def jit_for_one_run(function: Callable[..., Any], **options: Any) -> Any:
     """``jax.jit`` for a function whose compiling takes a CPU far longer than its one run.
 
-    A third less of the one, the same other, equal numbers (docs/decisions.md).
+    Compiling takes a third less, the run as long as before, and the numbers are equal (docs/decisions.md).
     """
     return jax.jit(function, compiler_options=RUN_ONCE if jax.default_backend() == "cpu" else None, **options)

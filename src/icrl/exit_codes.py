@@ -52,7 +52,7 @@ def _no_device(error: Exception) -> str | None:
     found = str(error).partition(" (set JAX_PLATFORMS")[0] or "JAX finds no such device"
     return (
         f"JAX_PLATFORMS: got {told}; expected devices of this machine that JAX is installed for ({found}); unset it to "
-        "use what there is, or install JAX for NVIDIA GPUs with `pip install 'icrl[cuda]'`, a driver being there"
+        "use what there is, or install JAX for NVIDIA GPUs with `pip install 'icrl[cuda]'`, which needs NVIDIA's driver"
     )
 
 
@@ -80,7 +80,7 @@ def _our_failure(error: Exception, verb: str, verbose: bool) -> str:
     where = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "an unknown place"
     summary = " ".join(f"{type(error).__name__}: {str(error).strip() or f'without a word, in {where}'}".split())
     message = summary if len(summary) <= 400 else f"{summary[:400]}..."
-    message += "\nthis is a fault of icrl or of a library below it: please report it to whom you have icrl from"
+    message += "\nthis is a fault of icrl or of a library below it: please report it to whoever gave you icrl"
     if verbose:
         return message
     try:

@@ -44,7 +44,7 @@ class Carry(NamedTuple):
     timestep: Timestep
     """The step to act on next."""
     memory: PyTree
-    """The policy's state before that step."""
+    """The agent's before that step: the policy's state, and what else its learner carries."""
 
 
 def rollout(

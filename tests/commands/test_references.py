@@ -80,8 +80,8 @@ def test_a_specialist_has_room_for_a_task_that_only_a_gaussian_projection_squeez
     ("changes", "wrong"),
     [
         (["environment.held_out=[]"], "got references of cartpole_side"),
-        (["environment.trial_steps=5"], "got references in trials of 4 steps, an action held for 1"),
-        (["environment.action_repeat=2"], "got references in trials of 4 steps, an action held for 1"),
+        (["environment.trial_steps=5"], "got references in trials of 4 steps, each action held for 1"),
+        (["environment.action_repeat=2"], "got references in trials of 4 steps, each action held for 1"),
     ],
 )
 def test_references_of_other_tasks_or_conditions_are_not_replaced(

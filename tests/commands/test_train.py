@@ -317,7 +317,7 @@ def test_a_number_that_is_not_finite_stops_the_run(tmp_path: Path):
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (
         "icrl train: training diverged: approximate_kl is NaN or infinite in update 1; there is no checkpoint yet; try "
-        "a lower learner.learning_rate or learner.max_gradient_norm, in a new run with another --out"
+        "a lower learner.learning_rate, in a new run with another --out"
     )
     assert (manifest(tmp_path / "run")["status"], updates_saved(tmp_path / "run")) == ("failed", [])
 

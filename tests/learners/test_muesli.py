@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from icrl.distributions import TwoHot, squash, unsquash
+from icrl.errors import SpecError
 from icrl.learners.learner import LearnerState
 from icrl.learners.losses import cmpo_weights
 from icrl.learners.muesli import Batch, Muesli, MuesliSpec
@@ -95,6 +96,20 @@ def test_retrace_against_a_plain_loop():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     one_step = retrace(reward, q, next_value, ratio, end, discount=discount, trace=0.0)
     np.testing.assert_allclose(one_step, reward + discount * next_value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("value_range", (1.0, -1.0), "value_range: got [1.0, -1.0]; expected the lower end first"),
+        ("num_value_bins", 1, "num_value_bins: got 1; expected at least 2"),
+        ("advantage_decay", 1.0, "advantage_decay: got 1.0; expected between 0 and 0.9999"),
+    ],
+)
+def test_what_would_divide_by_zero_is_refused(field: str, value, expected: str):
+    with pytest.raises(SpecError) as error:
+        MuesliSpec(**{field: value})
+    assert str(error.value) == expected
 
 
 # ---- One update

@@ -45,13 +45,15 @@ def test_popgym_is_compared_by_mmer(popgym_record: Path):
     assert row.endswith("[0.50, 0.75] | above | 2 | 4,096 |")
 
 
-def test_a_verdict_needs_the_whole_interval_beyond_what_the_paper_says():
-    memory = PAPER["memory_length"]
+def test_a_verdict_needs_the_whole_interval_beyond_what_the_paper_says(make_data: Callable[..., Data]):
+    memory, record = PAPER["memory_length"], replace(parse(Record, make_data("lstm")), point="512-truncated")
     cases = {(0.4, 0.9): "above", (0.3, 0.5): "level", (0.0, 0.1): "level", (-0.2, 0.05): "below"}
     for (low, high), expected in cases.items():
-        assert verdict(memory, "512", "lstm", Interval(low, low, high)) == expected  # the paper: 0.1 to 0.35
-    assert verdict(memory, "2048", "lstm", Interval(1, 1, 1)) == ""  # not in the paper
-    assert verdict(PAPER["meta_dm_control"], "finger_spin", "s5", Interval(1, 1, 1)) == ""
+        assert verdict(memory, "512", record, Interval(low, low, high)) == expected  # the paper: 0.1 to 0.35
+    one = Interval(1, 1, 1)
+    assert verdict(memory, "2048", record, one) == ""  # not in the paper
+    assert verdict(memory, "512", replace(record, point="512-full"), one) == ""  # of other conditions than the paper's
+    assert verdict(PAPER["meta_dm_control"], "finger_spin", record, one) == ""
 
 
 def test_cartpole_is_compared_trial_by_trial_as_far_as_ours_went(make_data: Callable[..., Data]):

@@ -13,7 +13,7 @@ from icrl.runs.provenance import Machine, made_with
 
 FOOTNOTE = (
     "Times are by the records, compiling aside. * measured on another machine. ** scaled by env steps from another "
-    "point of the grid. unknown: no record of this model here."
+    "point of the grid. unknown: no record of this model here, or no model is trained."
 )
 
 

@@ -72,7 +72,8 @@ def _refuse_to_replace_others(path: Path, experiment: ExperimentSpec) -> None:
     found, environment = load_references(path), experiment.environment
     wrong = [f"of {task}" for task in found.references if task not in _tasks(experiment)]
     if not found.fit(environment.longest_trial, environment.action_repeat):
-        wrong.append(f"in trials of {found.trial_steps} steps, an action held for {found.action_repeat or 'some'}")
+        held = f", each action held for {found.action_repeat}" if found.action_repeat else ""
+        wrong.append(f"in trials of {found.trial_steps} steps{held}")
     if wrong:
         raise UserError(
             f"{path}: got references {', '.join(wrong)}; expected none but what {experiment.name} at "

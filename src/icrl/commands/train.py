@@ -163,7 +163,7 @@ class Training:
             state = fresh() if restored is None else self.peers.shard(restored, sharding)
             compiled = compiling.result()
         if self.directory:
-            self.directory.update_manifest(train_memory_bytes=memory_bytes(compiled))
+            self.directory.update_manifest(train_memory_bytes=self.learner.mesh.size * memory_bytes(compiled))
         return state, compiled
 
     def _loop(self, update: int, state: LearnerState, run_chunk: Compiled, stop: Interruption) -> None:
@@ -247,7 +247,7 @@ class Training:
                 last_good = f"the last good checkpoint is {good[-1]}" if good else "there is no checkpoint yet"
             raise MachineError(
                 f"training diverged: {name} is NaN or infinite in update {update + first + 1}; {last_good}; try a "
-                "lower learner.learning_rate or learner.max_gradient_norm, in a new run with another --out"
+                "lower learner.learning_rate, in a new run with another --out"
             )
 
     def _records(self, metrics: Metrics, update: int, seconds: float) -> Iterator[dict[str, Any]]:

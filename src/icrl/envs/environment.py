@@ -1,4 +1,4 @@
-"""The interface every environment implements (design: interface 2).
+"""The interface every environment implements.
 
 An environment is written for a single row and needs no time limit; `icrl.envs.trial` batches it, limits, resets and
 counts. Drawing a task and resetting are two functions, so that several trials can share one task.

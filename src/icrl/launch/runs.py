@@ -94,7 +94,7 @@ class Run:
         return not self.why_unrecorded(num_seeds)
 
     def why_unrecorded(self, num_seeds: int = 1) -> str:
-        """Why no record of it counts, which is to be of the same spec, with its seeds, and of at least `num_seeds`."""
+        """What keeps a record from counting; "" if one is of the same spec, its seeds, and at least `num_seeds` of them."""
         try:
             if not self.record_path().exists():
                 return "missing"

@@ -6,7 +6,7 @@ rollout, so what it says of a step was said with the same history.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,7 +17,8 @@ from jaxtyping import Array, Float, Int, Shaped
 from icrl.distributions import Distribution, TwoHot, sample_rows
 from icrl.envs.multi import Environments
 from icrl.envs.spaces import Space
-from icrl.fields import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from icrl.errors import Problem, show
+from icrl.fields import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, at_least, between
 from icrl.learners.learner import Hyperparameters, Learner, Metrics, Trained
 from icrl.learners.losses import approximate_kl, cmpo_weights, explained_variance
 from icrl.learners.minibatches import over_minibatches
@@ -54,14 +55,14 @@ class MuesliSpec(Hyperparameters):
     """Hidden sizes of the model's transition."""
     target_rate: Fraction = 0.1
     """Share of the agent that goes into the prior after every gradient step."""
-    advantage_decay: Fraction = 0.99
+    advantage_decay: Annotated[float, between(0, 0.9999)] = 0.99
     """Of the moving average of squared advantages, by whose root advantages are divided."""
     value_range: tuple[float, float] = (-10.0, 10.0)
     """Of returns times ``reward_scale`` that can be told apart."""
-    num_value_bins: PositiveInt = 51
+    num_value_bins: Annotated[int, at_least(2)] = 51
     reward_range: tuple[float, float] = (-1.0, 1.0)
     """Of rewards times ``reward_scale`` that can be told apart."""
-    num_reward_bins: PositiveInt = 21
+    num_reward_bins: Annotated[int, at_least(2)] = 21
 
     @property
     def row_groups(self) -> int:
@@ -72,6 +73,14 @@ class MuesliSpec(Hyperparameters):
     def gradient_steps(self) -> int:
         """One a minibatch and epoch."""
         return self.num_epochs * self.num_minibatches
+
+    def problems(self) -> list[Problem]:
+        """Bounds, ranges in the wrong order, and bins or a moving average that say nothing."""
+        found = super().problems()
+        for name, (low, high) in (("value_range", self.value_range), ("reward_range", self.reward_range)):
+            if low >= high:
+                found.append(Problem(name, show([low, high]), "the lower end first"))
+        return found
 
     def network(self, policy: Policy) -> Policy:
         """The policy, its value as a distribution over bins."""

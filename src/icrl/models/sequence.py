@@ -1,4 +1,4 @@
-"""The interface every sequence model implements (design: interface 1).
+"""The interface every sequence model implements.
 
 ``memory, y_TBH = model(memory, x_TBH, reset_TB)``: time-major, the same call for acting (T = 1) and learning
 (T = rollout). Where ``reset_TB[t]`` is true, memory is cleared *before* step t. Feeding T steps at once, one by one,

@@ -31,6 +31,8 @@ class Published:
     within: float | None
     """How far from the truth its values may be as we know them; None: ours do not compare, since conditions differ."""
     doing_nothing: Callable[[Record, str], float | None] = lambda record, what: None
+    regime: str = ""
+    """The regime of our grid whose conditions are the paper's; records of another get no verdict."""
     """The same of the policy that does nothing, where it says more than another model would."""
 
 
@@ -44,10 +46,10 @@ def ours_beside(published: Published, records: Sequence[Record]) -> list[tuple[s
     ]
 
 
-def verdict(published: Published, what: str, model: str, ours: Interval) -> str:
+def verdict(published: Published, what: str, record: Record, ours: Interval) -> str:
     """Ours beside the paper's: above or below it where our whole interval is, else level; "" where nothing compares."""
-    value = published.values[what].get(model)
-    if value is None or published.within is None:
+    value, regime = published.values[what].get(record.model), split_point(record.point)[1]
+    if value is None or published.within is None or regime not in ("", published.regime):
         return ""
     ends = [float(number) for number in re.findall(r"-?[0-9.]+", value)]
     if ours.low > max(ends) + published.within:
@@ -100,6 +102,7 @@ PAPER = {
         },
         _return_at_point,
         0.02,
+        regime="truncated",
     ),
     "popgym": Published(
         "MMER",

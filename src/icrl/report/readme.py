@@ -195,7 +195,7 @@ def _beside_the_paper(experiment: str, records: Sequence[Record]) -> str:
             published.values[what].get(record.model, DASH),
             interval.format(digits) if interval.low < interval.high else format_number(interval.estimate, digits),
             *([format_known(earned, digits)] if any(nothing) else []),
-            *([verdict(published, what, record.model, interval) or DASH] if published.within is not None else []),
+            *([verdict(published, what, record, interval) or DASH] if published.within is not None else []),
             str(len(record.seeds)),
             f"{record.env_steps:,}",
         ]

@@ -5,8 +5,6 @@ A checkpoint is a folder, named after its update:
     arrays.zip      the bytes of every leaf of the state, one entry a leaf, not compressed
     metadata.json   the update, its score, type of every leaf, the caller's metadata
     checksums.json  CRC-32 of every other file
-
-Older ones have a folder `arrays` in place of `arrays.zip`, which Orbax wrote; `icrl.runs.orbax_arrays` reads it.
 """
 
 from __future__ import annotations
@@ -35,7 +33,6 @@ from icrl.types import PyTree
 logger = logging.getLogger(__name__)
 
 ARRAYS, METADATA, CHECKSUMS = "arrays.zip", "metadata.json", "checksums.json"
-ORBAX_ARRAYS = "arrays"
 
 T = TypeVar("T")
 
@@ -188,7 +185,7 @@ class Checkpoint:
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a folder is one checkpoint, or was."""
-    return any((path / part).exists() for part in (ARRAYS, ORBAX_ARRAYS, METADATA, CHECKSUMS))
+    return any((path / part).exists() for part in (ARRAYS, METADATA, CHECKSUMS))
 
 
 def _candidates(path: Path) -> list[Path]:
@@ -317,12 +314,8 @@ def _saved(
         saved={name: type_ for name, type_ in description["leaves"].items() if name.startswith(below)},
     )
     try:
-        if (folder / ARRAYS).exists():
-            return _unpack(folder / ARRAYS, wanted)
-        from icrl.runs import orbax_arrays  # importing Orbax takes a second, which only old checkpoints need
-
-        return orbax_arrays.read(folder / ORBAX_ARRAYS, wanted)
-    except Exception as error:  # a ZIP or an Orbax checkpoint can be damaged in many ways
+        return _unpack(folder / ARRAYS, wanted)
+    except Exception as error:  # a ZIP can be damaged in many ways
         raise _UnreadableError(str(error).partition("\n")[0][:300]) from error
 
 
