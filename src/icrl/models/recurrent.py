@@ -130,7 +130,7 @@ class GRULayer(RecurrentLayer):
 
 
 class LSTMLayer(RecurrentLayer):
-    """``c' = f c + i g``, ``h' = o tanh(c')``; f starts at ``forget_bias`` (Jozefowicz et al. 2015), i at ``input_bias``."""
+    """``c' = f c + i g``, ``h' = o tanh(c')``; f starts at ``forget_bias`` (Jozefowicz et al. 2015)."""
 
     forget_bias: float = 1.0
     input_bias: float = 0.0
