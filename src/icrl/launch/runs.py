@@ -94,7 +94,7 @@ class Run:
         return not self.why_unrecorded(num_seeds)
 
     def why_unrecorded(self, num_seeds: int = 1) -> str:
-        """What keeps a record from counting; "" if one is of the same spec and has at least `num_seeds` of its seeds."""
+        """What keeps a record from counting; "" if one is of the same spec with at least `num_seeds` seeds."""
         try:
             if not self.record_path().exists():
                 return "missing"
