@@ -1,5 +1,7 @@
 """Task sets: what a suite's environments look like to the agent, and which sets are refused."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,30 @@ def test_without_projections_the_agent_meets_the_environments_own_sizes():
     environments = as_it_is("stateless_pendulum_hard", observe_reward=False).build(["stateless_pendulum_hard"], 2)
     assert environments.action_space == Continuous(1)
     assert environments.observation_size == 2 + 2 + 1
+
+
+def test_the_change_of_what_is_seen_is_that_of_the_projected_observation():
+    plain = as_it_is("stateless_pendulum_hard", trials_per_episode=2, trial_steps=3, projection=ProjectionSpec())
+    seen, changed = (
+        spec.build(spec.train, 2, training=True) for spec in (plain, replace(plain, observe_previous=True))
+    )
+    assert changed.observation_size == seen.observation_size + 12
+
+    @jit
+    def run(key):
+        def play(environments):
+            states, first = environments.reset(key=key)
+            keys = jax.random.split(key, (12, 2))
+            step = lambda states, keys: environments.step(states, jnp.ones((2, 2)), key=keys)  # noqa: E731
+            return first, jax.lax.scan(step, states, keys)[1]
+
+        return play(seen), play(changed)
+
+    (_, plain_steps), (_, steps) = run(jax.random.key(0))
+    shown = plain_steps.observation[..., :12]
+    expected = jnp.where(steps.trial_start[1:, :, None], 0, shown[1:] - shown[:-1])
+    np.testing.assert_allclose(steps.observation[1:, :, 12:24], expected, atol=1e-6)
+    np.testing.assert_array_equal(np.delete(steps.observation, range(12, 24), axis=-1), plain_steps.observation)
 
 
 def test_without_a_limit_trials_last_as_long_as_the_environments_let_them():

@@ -1,6 +1,7 @@
 """Episodes of trials: flags, limits, resets and observations, counted by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -179,6 +180,46 @@ def test_the_previous_reward_can_be_left_out():
     full, rest = jit(lambda: (seen(with_reward), seen(without)))()
     assert full[4] == 1  # the reward of a trial's first step
     np.testing.assert_array_equal(rest, np.delete(full, 4))
+
+
+@pytest.fixture(scope="module")
+def changes(timesteps: Timestep) -> Timestep:
+    """The same steps, with the change of the observation beside it."""
+    episodes = replace(EPISODES, observe_previous=True)
+    assert episodes.observation_size == EPISODES.observation_size + 4
+    return play(episodes, len(ROWS), lambda t: jnp.full((len(ROWS), 1), ACTION * (t + 1)))[0]
+
+
+def test_the_change_of_the_observation_is_zero_at_a_trials_start(changes: Timestep):
+    assert changes.observation.shape[-1] == 4 + 4 + 3 + 1
+    change = changes.observation[..., 4:8]
+    assert not change[changes.trial_start].any()
+    # Within a trial its task and start stay, a step more is counted, and actions grow up to 1, where they are clipped;
+    # the first is seen against the 0 of the trial's start. Trials of rows 0 and 2 start at 0, 3, 6, ...
+    assert not change[..., :2].any()
+    np.testing.assert_array_equal(change[..., 2], ~changes.trial_start)
+    for row in (0, 2):
+        np.testing.assert_allclose(change[:6, row, 3], [0, 0.25, 0.25, 0, 1, 0])
+    np.testing.assert_allclose(change[:6, 1, 3], [0, 0.25, 0, 0.75, 0, 1])
+
+
+def test_the_final_observation_changes_from_the_last_of_its_own_trial(changes: Timestep):
+    change = changes.final_observation[..., 4:8]
+    assert not change[..., :2].any()  # neither a new task's draw nor a new trial's start
+    np.testing.assert_array_equal(change[:, 0, 2], np.arange(NUM_STEPS + 1) > 0)
+    for row in (0, 2):
+        np.testing.assert_allclose(change[:7, row, 3], [0, 0.25, 0.25, 0.25, 1, 0, 0])
+    np.testing.assert_allclose(change[:5, 1, 3], [0, 0.25, 0.25, 0.75, 0.25])
+
+
+def test_the_change_of_the_observation_leaves_all_else_as_it_is(timesteps: Timestep, changes: Timestep):
+    def without_change(observation: jax.Array | np.ndarray) -> np.ndarray:
+        return np.delete(observation, range(4, 8), axis=-1)
+
+    rest = changes._replace(
+        observation=without_change(changes.observation), final_observation=without_change(changes.final_observation)
+    )
+    jax.tree.map(np.testing.assert_array_equal, rest, timesteps)
 
 
 def test_staggered_rows_start_in_different_trials_of_their_first_episode():

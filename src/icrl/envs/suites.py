@@ -56,6 +56,8 @@ class TaskSetSpec(Spec):
     """Append the previous (projected) action to the observation."""
     observe_reward: bool = True
     """Append the previous reward to the observation."""
+    observe_previous: bool = False
+    """Append the change of the (projected) observation since the step before; zero at a trial's start."""
     projection: ProjectionSpec | None = field(default_factory=ProjectionSpec)
     """Null shows the environments as they are; tasks trained and evaluated together must then be of one size."""
 
@@ -134,6 +136,7 @@ class TaskSetSpec(Spec):
                 self.observe_action,
                 training,
                 self.observe_reward,
+                self.observe_previous,
             )
             for environment in self._environments(tasks)
         )

@@ -32,15 +32,18 @@ class EpisodeState(NamedTuple):
     trial: Int[Array, " B"]
     """Trials finished in this episode."""
     trial_return: Float[Array, " B"]
+    seen: Float[Array, "B n"] | tuple[()] = ()
+    """What the environment last showed, where its change is observed."""
 
 
 @dataclass(frozen=True)
 class Episodes:
     """Batched episodes over one environment.
 
-    The agent's observation is ``[x, previous reward, trial start, episode start, previous action]``: the reward and
-    the flags as in the paper (its done flag, split in two); reward and action are optional. Previous reward and action
-    survive a trial's start, since they belong to the same context, and are zero at an episode's start.
+    The agent's observation is ``[x, change of x, previous reward, trial start, episode start, previous action]``: the
+    reward and the flags as in the paper (its done flag, split in two); change, reward and action are optional.
+    Previous reward and action survive a trial's start, since they belong to the same context, and are zero at an
+    episode's start; the change ``x_t - x_{t-1}`` lies within a trial and is zero at its start.
     """
 
     environment: Environment
@@ -53,6 +56,8 @@ class Episodes:
     """Start rows in different trials of their first episode, so that episodes end, and memory is cleared, all along."""
     observe_reward: bool = True
     """Append the previous reward to the observation."""
+    observe_previous: bool = False
+    """Append the change of what the environment shows since the step before."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -67,9 +72,8 @@ class Episodes:
     @property
     def observation_size(self) -> int:
         """Length of the vector the agent sees."""
-        return (
-            self.environment.observation_size + self.observe_reward + 2 + self.observe_action * self.action_space.size
-        )
+        shown = self.environment.observation_size * (1 + self.observe_previous)
+        return shown + self.observe_reward + 2 + self.observe_action * self.action_space.size
 
     def reset(self, task_index: Int[Array, " B"], *, key: Key) -> tuple[EpisodeState, Timestep]:
         """Starts an episode on every row; ``task_index`` binds rows to tasks for good, ``key`` is ``[B]``."""
@@ -77,9 +81,9 @@ class Episodes:
         task, environment, x = self._start_episode(task_index, key=key)
         zeros, false, true = jnp.zeros(batch), jnp.zeros(batch, bool), jnp.ones(batch, bool)
         count = jnp.zeros(batch, jnp.int32)
-        observation = self._observe(x, zeros, true, true, self._action_features(None, batch))
+        observation = self._observe([x, *self._change(x, x)], zeros, true, true, self._action_features(None, batch))
         trial = jnp.arange(batch) % self.trials_per_episode if self.stagger else count
-        state = EpisodeState(task_index, task, environment, count, trial, zeros)
+        state = EpisodeState(task_index, task, environment, count, trial, zeros, self._keep(x))
         return state, Timestep(observation, true, true, zeros, false, false, observation, trial, zeros)
 
     def step(self, state: EpisodeState, action: Shaped[Array, "B ..."], *, key: Key) -> tuple[EpisodeState, Timestep]:
@@ -107,9 +111,10 @@ class Episodes:
         trial_return = state.trial_return + after.reward
         false = jnp.zeros(batch, bool)
         features = self._action_features(action, batch)
+        change = self._change(after.observation, state.seen)
         timestep = Timestep(
             observation=self._observe(
-                x,
+                [x, *(jnp.where(trial_end[:, None], 0.0, part) for part in change)],
                 jnp.where(episode_end, 0.0, after.reward),
                 trial_end,
                 episode_end,
@@ -120,7 +125,7 @@ class Episodes:
             reward=after.reward,
             terminated=after.terminated,
             truncated=truncated,
-            final_observation=self._observe(after.observation, after.reward, false, false, features),
+            final_observation=self._observe([after.observation, *change], after.reward, false, false, features),
             trial=state.trial,
             trial_return=trial_return,
         )
@@ -131,6 +136,7 @@ class Episodes:
             jnp.where(trial_end, 0, step),
             jnp.where(episode_end, 0, state.trial + trial_end),
             jnp.where(trial_end, 0.0, trial_return),
+            self._keep(x),
         )
         return state, timestep
 
@@ -166,10 +172,17 @@ class Episodes:
         fresh = self._start_trial(task, trial_key)
         return task, *select_rows(trial_end, fresh, (environment, x))
 
-    def _observe(self, x, reward, trial_start, episode_start, action_features) -> jax.Array:
+    def _observe(self, shown, reward, trial_start, episode_start, action_features) -> jax.Array:
         rewards = [reward] if self.observe_reward else []
         scalars = jnp.stack([*rewards, trial_start, episode_start], axis=-1, dtype=jnp.float32)
-        return jnp.concatenate([x, scalars, action_features], axis=-1)
+        return jnp.concatenate([*shown, scalars, action_features], axis=-1)
+
+    def _change(self, x, seen) -> list[jax.Array]:
+        return [x - seen] if self.observe_previous else []
+
+    def _keep(self, x: jax.Array) -> jax.Array | tuple[()]:
+        """What the next step's change is measured from."""
+        return x if self.observe_previous else ()
 
     def _action_features(self, action: jax.Array | None, batch: int) -> jax.Array:
         if not self.observe_action:
