@@ -64,7 +64,7 @@ def naive_recurrence(lambda_2P, u_TB2P, reset_TB, x_B2P) -> np.ndarray:
     return np.stack(states)
 
 
-@pytest.mark.parametrize("num_steps", [1, 5])
+@pytest.mark.parametrize("num_steps", [1, 5, 96])
 @pytest.mark.parametrize("schedule", ["reference", *PROPER_SCHEDULES])
 def test_states_follow_the_recurrence(schedule: str, num_steps: int):
     lambda_2P, u_TB2P, x_B2P = inputs(num_steps)
@@ -74,7 +74,7 @@ def test_states_follow_the_recurrence(schedule: str, num_steps: int):
 
 
 @pytest.mark.parametrize("pattern", ["none", "first", "last", "everywhere", "rows_apart"])
-@pytest.mark.parametrize("num_steps", [1, 5])
+@pytest.mark.parametrize("num_steps", [1, 5, 96])
 @pytest.mark.parametrize("schedule", PROPER_SCHEDULES)
 def test_gradients_equal_those_of_the_paper_operator(schedule: str, num_steps: int, pattern: str):
     lambda_2P, u_TB2P, x_B2P = inputs(num_steps)
@@ -115,8 +115,8 @@ def test_gradients_equal_finite_differences_in_double_precision(schedule: str):
 
 @pytest.mark.parametrize("schedule", PROPER_SCHEDULES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_stays_before_a_reset(schedule: str, bad: float):
-    num_steps, start = 5, 3
+@pytest.mark.parametrize(("num_steps", "start"), [(5, 3), (96, 40)])
+def test_what_is_not_finite_stays_before_a_reset(schedule: str, bad: float, num_steps: int, start: int):
     lambda_2P, u_TB2P, x_B2P = inputs(num_steps)
     reset_TB = jnp.zeros((num_steps, B), bool).at[start].set(True)
     states, _ = states_and_gradients(schedule, lambda_2P, u_TB2P, reset_TB, x_B2P)
@@ -127,8 +127,10 @@ def test_what_is_not_finite_stays_before_a_reset(schedule: str, bad: float):
 
 @pytest.mark.parametrize("schedule", FAST_SCHEDULES)
 @pytest.mark.parametrize("bad", [0.5, np.nan, np.inf])
-def test_no_gradient_crosses_a_reset_even_if_values_are_not_finite(schedule: str, bad: float):
-    num_steps, start = 5, 3
+@pytest.mark.parametrize(("num_steps", "start"), [(5, 3), (96, 40)])
+def test_no_gradient_crosses_a_reset_even_if_values_are_not_finite(
+    schedule: str, bad: float, num_steps: int, start: int
+):
     lambda_2P, u_TB2P, x_B2P = inputs(num_steps)
     reset_TB = jnp.zeros((num_steps, B), bool).at[start].set(True)
 
@@ -194,5 +196,7 @@ def test_an_unknown_schedule_is_refused_by_name(monkeypatch):
     lambda_2P, u_TB2P, x_B2P = inputs(1)
     # Outside of tests nothing checks signatures: then the function itself has to refuse it.
     monkeypatch.setattr("icrl.models.scan.resolve", unwrap(resolve))
-    with pytest.raises(ValueError, match="schedule: got 'serial'; expected one of auto, sequential, parallel, plain"):
+    with pytest.raises(
+        ValueError, match="schedule: got 'serial'; expected one of auto, sequential, chunked, parallel, plain"
+    ):
         unwrap(resettable_scan)(lambda_2P, u_TB2P, jnp.zeros((1, B), bool), x_B2P, "serial")

@@ -55,8 +55,8 @@ def test_eight_devices_share_the_rows_of_paper_scale(name: str):
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_experiment_has_the_three_scales_and_says_what_it_claims(name: str):
-    assert set(read_yaml(SHIPPED[name])["scales"]) == {"smoke", "cpu", "paper"}
+def test_every_shipped_experiment_has_the_four_scales_and_says_what_it_claims(name: str):
+    assert set(read_yaml(SHIPPED[name])["scales"]) == {"smoke", "cpu", "gpu", "paper"}
     assert load_experiment(name).scale == "cpu"
     header = [line for line in SHIPPED[name].read_text().splitlines() if line.startswith("# ")]
     assert {"Claim", "Figure", "Command"} <= {line[2:].partition(":")[0] for line in header}

@@ -121,6 +121,10 @@ class Model(nn.Module):
     @nn.compact
     def __call__(self, features: Float[Array, "... H"], action: Shaped[Array, "..."]) -> Prediction:
         """Leading axes of features and action are broadcast against each other."""
+        with jax.default_matmul_precision(self.policy.matmul_precision):
+            return self._prediction(features, action)
+
+    def _prediction(self, features: jax.Array, action: jax.Array) -> Prediction:
         activate = ACTIVATIONS[self.policy.activation]
         first, *others = (*self.sizes, self.width)
         # Two products instead of one of both: for many actions on a step, that of the features is taken once.

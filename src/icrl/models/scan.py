@@ -13,8 +13,10 @@ section 3.2). It is the oracle; `resettable_scan` computes the same values and g
 - a hand-written backward pass. The adjoint ``g_t = dL/dx_t + conj(lambda) (1 - d_{t+1}) g_{t+1}`` is the same
   recurrence run backwards, and ``dL/dlambda = sum_t conj((1 - d_t) x_{t-1}) g_t``: only the states are stored.
 
-Schedules: ``sequential`` is one pass over time (least arithmetic: best on a CPU); ``parallel`` is an associative scan
-of logarithmic depth (best on an accelerator); ``plain`` is the reference itself, for comparison; ``auto`` chooses.
+Schedules: ``sequential`` is one pass over time (least arithmetic: best on a CPU); ``chunked`` cuts time into chunks that
+it passes through side by side, twice: to learn what leaves each, and, once it is known what enters each, for the states
+(few passes over memory and few steps, for an accelerator); ``parallel`` is an associative scan of logarithmic depth;
+``plain`` is the reference itself, for comparison; ``auto`` chooses.
 """
 
 from functools import partial
@@ -24,11 +26,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float
 
-Schedule = Literal["auto", "sequential", "parallel", "plain"]
+Schedule = Literal["auto", "sequential", "chunked", "parallel", "plain"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 FEWEST_STATES = 16
 """Complex numbers a step from which on a CPU is faster one step after the other (``icrl benchmark --scan``)."""
+
+CHUNK_STEPS = 32
+"""Steps of a chunk that ``chunked`` aims at."""
 
 
 def to_halves(z: Complex[Array, "... P"]) -> Float[Array, "... 2*P"]:
@@ -162,59 +167,116 @@ def _backward(schedule, residuals, dx_TB2P):
 _scan.defvjp(_forward, _backward)
 
 
-# ---- Sequential: one loop that reads and writes the halves of the big arrays where they lie, without joining them.
+# ---- In chunks of time: within each, one loop that reads and writes the halves of the big arrays where they lie.
 
 
-def _states_sequential(lambda_2P, u_TB2P, reset_TB, x_B2P):
-    lambda_P = Pair.of(lambda_2P)
+def _states_in_chunks(num_chunks, lambda_2P, u_TB2P, reset_TB, x_B2P):
+    lambda_P, u, reset = Pair.of(lambda_2P), _chunks(u_TB2P, num_chunks), _chunks(reset_TB, num_chunks)
 
-    def step(t, carry):
-        x, x_TB2P = carry
-        x = lambda_P.times(x.cleared(_at(reset_TB, t))).plus(_pair_at(u_TB2P, t))
-        return x, _set_at(x_TB2P, t, x)
+    def advance(i, x):
+        return lambda_P.times(x.cleared(_at(reset, i))).plus(_pair_at(u, i))
 
-    return jax.lax.fori_loop(0, u_TB2P.shape[0], step, (Pair.of(x_B2P), _unwritten(u_TB2P)))[1]
+    def step(i, carry):
+        x = advance(i, carry[0])
+        return x, _set_at(carry[1], i, x)
+
+    x = _entering(advance, lambda_P, Pair.of(x_B2P), reset)
+    return jax.lax.fori_loop(0, u.shape[1], step, (x, _unwritten(u)))[1].reshape(u_TB2P.shape)
 
 
-def _gradients_sequential(lambda_2P, reset_TB, x_B2P, x_TB2P, dx_TB2P):
-    lambda_P, x_BP, last = Pair.of(lambda_2P), Pair.of(x_B2P), x_TB2P.shape[0] - 1
+def _gradients_in_chunks(num_chunks, lambda_2P, reset_TB, x_B2P, x_TB2P, dx_TB2P):
+    conjugate_P, reset = Pair.of(lambda_2P).conjugate, _chunks(reset_TB, num_chunks)
+    x, dx = _chunks(x_TB2P, num_chunks), _chunks(dx_TB2P, num_chunks)
+    last = x.shape[1] - 1
+    first = Pair.of(jnp.concatenate([x_B2P[None], x[:-1, last]]))
+
+    def advance(i, dx_i):  # through step last - i, backwards
+        t = last - i
+        g = dx_i.plus(_pair_at(dx, t))
+        return conjugate_P.times(g).cleared(_at(reset, t)), g
 
     def step(i, carry):
         t = last - i
-        dx, dlambda, g_TB2P = carry
-        reset_B = _at(reset_TB, t)
-        g = dx.plus(_pair_at(dx_TB2P, t))
-        before = Pair(*(jnp.where(t == 0, *parts) for parts in zip(x_BP, _pair_at(x_TB2P, t - 1), strict=True)))
-        dlambda = dlambda.plus(before.cleared(reset_B).conjugate.times(g))
-        return lambda_P.conjugate.times(g).cleared(reset_B), dlambda, _set_at(g_TB2P, t, g)
+        dx_i, dlambda, written = carry
+        before = Pair(*(jnp.where(t == 0, *parts) for parts in zip(first, _pair_at(x, t - 1), strict=True)))
+        dx_i, g = advance(i, dx_i)
+        dlambda = dlambda.plus(before.cleared(_at(reset, t)).conjugate.times(g))
+        return dx_i, dlambda, _set_at(written, t, g)
 
     zero = Pair.of(jnp.zeros_like(x_B2P))
-    dx, dlambda, g_TB2P = jax.lax.fori_loop(0, last + 1, step, (zero, zero, _unwritten(dx_TB2P)))
-    return dlambda.halves.sum(0), g_TB2P, dx.halves
+    leaving = _entering(lambda i, dx_i: advance(i, dx_i)[0], conjugate_P, zero, reset, reverse=True)
+    nothing = Pair(*map(jnp.zeros_like, leaving))
+    dx_0, dlambda, g = jax.lax.fori_loop(0, last + 1, step, (leaving, nothing, _unwritten(dx)))
+    return dlambda.halves.sum((0, 1)), g.reshape(dx_TB2P.shape), Pair(*(part[0] for part in dx_0)).halves
+
+
+def _entering(advance, lambda_P, x_BP, reset_KCB, *, reverse=False):
+    """What enters each of K chunks of C steps, ``[K, B, P]``, if ``x_BP`` enters the first: two passes over them.
+
+    The first takes every chunk from zero to its end, all at once; the second goes from chunk to chunk.
+    """
+    num_chunks, num_steps, _ = reset_KCB.shape
+    if num_chunks == 1:
+        return Pair(*(part[None] for part in x_BP))
+    zero = Pair(*(jnp.zeros((num_chunks, *part.shape), part.dtype) for part in x_BP))
+    ends = jax.lax.fori_loop(0, num_steps, advance, zero)
+    through = lambda_P
+    for _ in range(num_steps - 1):
+        through = through.times(lambda_P)
+
+    def chunk(x, own):
+        end, cut = own
+        return through.times(x).cleared(cut).plus(end), x
+
+    return jax.lax.scan(chunk, x_BP, (ends, reset_KCB.any(1)), reverse=reverse)[1]
+
+
+def _chunks(array, num_chunks):
+    """``[T, B, ...]`` as ``[K, T / K, B, ...]``."""
+    return array.reshape(num_chunks, -1, *array.shape[1:])
 
 
 def _unwritten(like):
     return jax.lax.empty(like.shape, like.dtype)
 
 
-def _at(array, t):
-    return jax.lax.dynamic_index_in_dim(array, t, keepdims=False, allow_negative_indices=False)
+def _at(array_KCB, t):
+    return jax.lax.dynamic_index_in_dim(array_KCB, t, axis=1, keepdims=False, allow_negative_indices=False)
 
 
-def _pair_at(array_TB2P, t):
-    _, num_rows, size = array_TB2P.shape
+def _pair_at(array_KCB2P, t):
+    num_chunks, _, num_rows, size = array_KCB2P.shape
+    shape = num_chunks, 1, num_rows, size // 2
     return Pair(
         *(
-            jax.lax.dynamic_slice(array_TB2P, (t, 0, start), (1, num_rows, size // 2), allow_negative_indices=False)[0]
+            jax.lax.dynamic_slice(array_KCB2P, (0, t, 0, start), shape, allow_negative_indices=False)[:, 0]
             for start in (0, size // 2)
         )
     )
 
 
-def _set_at(array_TB2P, t, x_BP):
-    for start, part in zip((0, array_TB2P.shape[-1] // 2), x_BP, strict=True):
-        array_TB2P = jax.lax.dynamic_update_slice(array_TB2P, part[None], (t, 0, start), allow_negative_indices=False)
-    return array_TB2P
+def _set_at(array_KCB2P, t, x_KBP):
+    for start, part in zip((0, array_KCB2P.shape[-1] // 2), x_KBP, strict=True):
+        at = 0, t, 0, start
+        array_KCB2P = jax.lax.dynamic_update_slice(array_KCB2P, part[:, None], at, allow_negative_indices=False)
+    return array_KCB2P
+
+
+def _states_chunked(lambda_2P, u_TB2P, reset_TB, x_B2P):
+    return _states_in_chunks(chunks_of(len(u_TB2P)), lambda_2P, u_TB2P, reset_TB, x_B2P)
+
+
+def _gradients_chunked(lambda_2P, reset_TB, x_B2P, x_TB2P, dx_TB2P):
+    return _gradients_in_chunks(chunks_of(len(x_TB2P)), lambda_2P, reset_TB, x_B2P, x_TB2P, dx_TB2P)
+
+
+def chunks_of(num_steps: int) -> int:
+    """The number of equal chunks that ``chunked`` divides ``num_steps`` into: of `CHUNK_STEPS` each, or near it.
+
+    One chunk, which is the sequential schedule, where no divisor is near.
+    """
+    near = [steps for steps in range(max(1, CHUNK_STEPS // 2), 2 * CHUNK_STEPS + 1) if num_steps % steps == 0]
+    return num_steps // min(near, key=lambda steps: abs(steps - CHUNK_STEPS), default=num_steps)
 
 
 # ---- Parallel: an associative scan over (a, b, d), where a is zero at a reset.
@@ -254,7 +316,8 @@ def _associative(lambda_2P, u_TB2P, reset_TB, x_B2P, *, reverse):
 
 
 FAST = {
-    "sequential": (_states_sequential, _gradients_sequential),
+    "sequential": (partial(_states_in_chunks, 1), partial(_gradients_in_chunks, 1)),
+    "chunked": (_states_chunked, _gradients_chunked),
     "parallel": (_states_parallel, _gradients_parallel),
 }
 """Schedules with a backward pass of their own: what computes the states, and from them the gradients."""

@@ -11,7 +11,7 @@ import jax
 logger = logging.getLogger(__name__)
 
 NUMERICS = {
-    "jax_default_matmul_precision": None,
+    "jax_default_matmul_precision": "highest",
     "jax_default_prng_impl": "threefry2x32",
     "jax_enable_custom_prng": False,
     "jax_enable_x64": False,

@@ -15,7 +15,7 @@ from icrl.models.s5 import project_scan_project
 from icrl.models.scan import Schedule, resolve
 from icrl.timing.programs import Clock, Interval, Program, interleave, ratios
 
-SCHEDULES: tuple[Schedule, ...] = ("plain", "parallel", "sequential")
+SCHEDULES: tuple[Schedule, ...] = ("plain", "parallel", "chunked", "sequential")
 
 
 class Shape(NamedTuple):
