@@ -11,7 +11,7 @@ import pytest
 from icrl.distributions import Categorical, Normal
 from icrl.envs.spaces import Continuous, Discrete, Space
 from icrl.errors import SpecError
-from icrl.models import GRUSpec
+from icrl.models import GRUSpec, LSTMSpec, S5Spec, TransformerSpec
 from icrl.policy import Policy, PolicySpec
 from icrl.types import PyTree
 from tests.quick import jit
@@ -87,6 +87,21 @@ def test_layers_have_the_sizes_of_the_spec():
         "value_0": (8, 7),
         "value": (7, 1),
     }
+
+
+def test_every_product_has_the_precision_asked_for_backwards_too():
+    for model in (S5Spec(width=8, state_size=8), GRUSpec(width=8), LSTMSpec(width=8), TransformerSpec(width=8)):
+        for precision in ("default", "highest"):
+            policy = replace(SPEC, matmul_precision=precision).build(model, Continuous(2))
+            memory = policy.initial_memory(B)
+            params = jax.eval_shape(policy.init, jax.random.key(0), memory, OBSERVATION, NEVER)
+
+            def value(params, policy=policy, memory=memory):
+                return policy.apply(params, memory, OBSERVATION, NEVER)[1].value.sum()
+
+            program = str(jax.make_jaxpr(jax.grad(value))(params))
+            products = program.count("dot_general[")
+            assert products > 10 and program.count(f"precision=(Precision.{precision.upper()},") == products
 
 
 def test_value_and_action_depend_on_what_came_before_unless_reset():

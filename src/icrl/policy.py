@@ -36,9 +36,9 @@ class PolicySpec(Spec):
     min_std: PositiveFloat = 0.05
     """Standard deviations never fall below this, so that exploration and densities stay finite."""
     matmul_precision: MatmulPrecision = "highest"
-    """Of the network's matrix products, backwards too: ``highest`` is float32 on any device. On NVIDIA's GPUs ``default``
-    rounds their inputs to TensorFloat-32 (10 bits after the point) and is several times as fast; a CPU knows only one.
-    Everything else, physics and projections, is computed in float32."""
+    """Of the network's matrix products, backwards too: ``highest`` is float32 on any device. On NVIDIA's GPUs
+    ``default`` rounds their inputs to TensorFloat-32 (10 bits after the point) and is several times as fast; a CPU
+    knows only one. Everything else, physics and projections, is computed in float32."""
     state_dependent_std: bool = True
     """Let the network choose the standard deviation at every step: explore first, exploit later."""
 

@@ -13,10 +13,10 @@ section 3.2). It is the oracle; `resettable_scan` computes the same values and g
 - a hand-written backward pass. The adjoint ``g_t = dL/dx_t + conj(lambda) (1 - d_{t+1}) g_{t+1}`` is the same
   recurrence run backwards, and ``dL/dlambda = sum_t conj((1 - d_t) x_{t-1}) g_t``: only the states are stored.
 
-Schedules: ``sequential`` is one pass over time (least arithmetic: best on a CPU); ``chunked`` cuts time into chunks that
-it passes through side by side, twice: to learn what leaves each, and, once it is known what enters each, for the states
-(few passes over memory and few steps, for an accelerator); ``parallel`` is an associative scan of logarithmic depth;
-``plain`` is the reference itself, for comparison; ``auto`` chooses.
+Schedules: ``sequential`` is one pass over time (least arithmetic: best on a CPU); ``chunked`` cuts time into chunks
+that it passes through side by side, twice: to learn what leaves each, and, once it is known what enters each, for the
+states (few passes over memory and few steps, for an accelerator); ``parallel`` is an associative scan of logarithmic
+depth; ``plain`` is the reference itself, for comparison; ``auto`` chooses.
 """
 
 from functools import partial
