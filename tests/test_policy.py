@@ -97,7 +97,7 @@ def test_every_product_has_the_precision_asked_for_backwards_too():
             params = jax.eval_shape(policy.init, jax.random.key(0), memory, OBSERVATION, NEVER)
 
             def value(params, policy=policy, memory=memory):
-                return policy.apply(params, memory, OBSERVATION, NEVER)[1].value.sum()
+                return policy.apply(params, memory, *map(jnp.asarray, (OBSERVATION, NEVER)))[1].value.sum()
 
             program = str(jax.make_jaxpr(jax.grad(value))(params))
             products = program.count("dot_general[")

@@ -183,9 +183,12 @@ def test_pairs_are_complex_arithmetic():
         ("cpu", 1, 15, "sequential"),
         ("gpu", 1, 16, "sequential"),
         ("gpu", 2, 16, "parallel"),
+        ("gpu", 128, 16, "chunked"),
     ],
 )
-def test_auto_is_sequential_on_a_cpu_and_for_single_steps(monkeypatch, backend, num_steps, num_states, schedule):
+def test_auto_is_sequential_on_a_cpu_and_for_single_steps_and_chunked_on_an_accelerator(
+    monkeypatch, backend, num_steps, num_states, schedule
+):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     size = dict(num_steps=num_steps, num_states=num_states)
     assert resolve("auto", **size) == schedule

@@ -138,12 +138,13 @@ def resolve(schedule: Schedule, *, num_steps: int, num_states: int) -> Schedule:
     """What ``auto`` stands for on the default backend, for ``num_steps`` of ``num_states = B * P`` complex numbers.
 
     A CPU is faster one step after the other at every length measured, unless a step is tiny; and it then compiles in a
-    fifteenth of the time. On an accelerator the crossover is unmeasured.
+    fifteenth of the time. On an accelerator time is passed through in chunks, if there are several.
     """
     if schedule != "auto":
         return schedule
-    one_by_one = jax.default_backend() == "cpu" and num_states >= FEWEST_STATES
-    return "sequential" if num_steps == 1 or one_by_one else "parallel"
+    if num_steps == 1 or (jax.default_backend() == "cpu" and num_states >= FEWEST_STATES):
+        return "sequential"
+    return "parallel" if jax.default_backend() == "cpu" or chunks_of(num_steps) == 1 else "chunked"
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
