@@ -50,10 +50,15 @@ def learner() -> PPO:
 
 
 def conditionals(jaxpr: Any) -> Iterator[tuple[int, ...]]:
-    """Shapes of the predicates of all `lax.cond` in a program: one that is mapped over has become a `select`."""
+    """Shapes of the predicates of all `lax.cond` and `apply_if` in a program; one that is mapped over is for every row.
+
+    A branch is then a `select`, and a turn is taken if any predicate of all is true.
+    """
     for equation in jaxpr.eqns:
         if equation.primitive.name == "cond":
             yield equation.invars[0].aval.shape
+        elif equation.primitive.name == "while" and equation.outvars[0].aval.dtype == bool:
+            yield equation.outvars[0].aval.shape
         for value in equation.params.values():
             for inner in value if isinstance(value, tuple | list) else (value,):
                 if hasattr(inner, "jaxpr") or hasattr(inner, "eqns"):

@@ -156,8 +156,7 @@ class Training:
     ) -> tuple[LearnerState, Compiled]:
         """The restored state or a fresh one, on its devices, while the program that trains a chunk is compiled."""
         sharding = self.learner.sharding
-        updates = partial(self.learner.updates, self.spec.updates_per_chunk)
-        run_chunk = jax.jit(updates, in_shardings=(sharding,), donate_argnums=0).lower(template)
+        run_chunk = self.learner.lower(self.spec.updates_per_chunk, template)
         with ThreadPoolExecutor() as threads:
             compiling = threads.submit(run_chunk.compile)
             state = fresh() if restored is None else self.peers.shard(restored, sharding)

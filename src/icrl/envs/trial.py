@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from icrl.envs.environment import Environment
 from icrl.envs.spaces import Space
-from icrl.types import Key, PyTree, Timestep, any_row, select_rows, split_keys
+from icrl.types import Key, PyTree, Timestep, any_row, apply_if, select_rows, split_keys
 
 
 class EpisodeState(NamedTuple):
@@ -100,13 +100,10 @@ class Episodes:
         trial_end = after.terminated | truncated
         episode_end = trial_end & (state.trial + 1 >= self.trials_per_episode)
 
-        task, environment, x = jax.lax.cond(
-            any_row(trial_end),
-            lambda: self._restart(
-                state, environment, after.observation, trial_end, episode_end, key=split_keys(key)[1]
-            ),
-            lambda: (state.task, environment, after.observation),
-        )
+        def restart(now: tuple[PyTree, PyTree, jax.Array]) -> tuple[PyTree, PyTree, jax.Array]:
+            return self._restart(state.task_index, *now, trial_end, episode_end, key=split_keys(key)[1])
+
+        task, environment, x = apply_if(any_row(trial_end), restart, (state.task, environment, after.observation))
 
         trial_return = state.trial_return + after.reward
         false = jnp.zeros(batch, bool)
@@ -155,7 +152,8 @@ class Episodes:
 
     def _restart(
         self,
-        state: EpisodeState,
+        task_index: jax.Array,
+        task: PyTree,
         environment: PyTree,
         x: jax.Array,
         trial_end: jax.Array,
@@ -164,11 +162,11 @@ class Episodes:
         key: Key,
     ) -> tuple[PyTree, PyTree, jax.Array]:
         task_key, trial_key = split_keys(key)
-        task = jax.lax.cond(
-            any_row(episode_end),
-            lambda: select_rows(episode_end, self._draw_task(state.task_index, key=task_key), state.task),
-            lambda: state.task,
-        )
+
+        def redraw(task: PyTree) -> PyTree:
+            return select_rows(episode_end, self._draw_task(task_index, key=task_key), task)
+
+        task = apply_if(any_row(episode_end), redraw, task)
         fresh = self._start_trial(task, trial_key)
         return task, *select_rows(trial_end, fresh, (environment, x))
 

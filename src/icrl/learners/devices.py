@@ -79,6 +79,11 @@ class SharedLearner:
         on_devices: Any = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
         return on_devices(over_seeds(updates), in_specs=(LAYOUT,), out_specs=(LAYOUT, BY_SEED))(state)
 
+    def lower(self, num_updates: int, state: LearnerState) -> jax.stages.Lowered:
+        """The program of `updates` for a state like ``state``, whose buffers it takes for the next one's."""
+        updates = partial(self.updates, num_updates)
+        return jax.jit(updates, in_shardings=(self.sharding,), donate_argnums=0).lower(state)
+
 
 def by_task(carry: Carry, environments: Environments) -> Carry:
     """Splits the row axis of every leaf: ``[B, ...]`` to ``[tasks, B / tasks, ...]``."""
