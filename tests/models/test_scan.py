@@ -8,15 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icrl.models.scan import (
-    SCHEDULES,
-    Pair,
-    reference_scan,
-    resettable_scan,
-    resolve,
-    to_complex,
-    to_halves,
-)
+from icrl.models.pairs import Pair, to_complex, to_halves
+from icrl.models.scan import SCHEDULES, reference_scan, resettable_scan, resolve
 
 B, P = 3, 4
 PROPER_SCHEDULES = [schedule for schedule in SCHEDULES if schedule != "auto"]
@@ -182,11 +175,12 @@ def test_pairs_are_complex_arithmetic():
         ("cpu", 1024, 15, "parallel"),
         ("cpu", 1, 15, "sequential"),
         ("gpu", 1, 16, "sequential"),
-        ("gpu", 2, 16, "parallel"),
-        ("gpu", 128, 16, "chunked"),
+        ("gpu", 2, 16, "kernel"),
+        ("gpu", 2**13, 2**17, "chunked"),
+        ("tpu", 128, 16, "parallel"),
     ],
 )
-def test_auto_is_sequential_on_a_cpu_and_for_single_steps_and_chunked_on_an_accelerator(
+def test_auto_is_sequential_on_a_cpu_and_for_single_steps_and_the_kernel_on_a_gpu(
     monkeypatch, backend, num_steps, num_states, schedule
 ):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
@@ -199,7 +193,5 @@ def test_an_unknown_schedule_is_refused_by_name(monkeypatch):
     lambda_2P, u_TB2P, x_B2P = inputs(1)
     # Outside of tests nothing checks signatures: then the function itself has to refuse it.
     monkeypatch.setattr("icrl.models.scan.resolve", unwrap(resolve))
-    with pytest.raises(
-        ValueError, match="schedule: got 'serial'; expected one of auto, sequential, chunked, parallel, plain"
-    ):
+    with pytest.raises(ValueError, match=f"schedule: got 'serial'; expected one of {', '.join(SCHEDULES)}"):
         unwrap(resettable_scan)(lambda_2P, u_TB2P, jnp.zeros((1, B), bool), x_B2P, "serial")

@@ -16,7 +16,8 @@ from jaxtyping import Array, Bool, Complex, Float
 from icrl.errors import Problem, show
 from icrl.fields import PositiveFloat, PositiveInt, Spec
 from icrl.models.hippo import hippo_eigenpairs
-from icrl.models.scan import Schedule, reference_scan, resettable_scan, to_complex, to_halves
+from icrl.models.pairs import to_complex, to_halves
+from icrl.models.scan import Schedule, reference_scan, resettable_scan
 from icrl.models.sequence import SequenceModel
 from icrl.types import PyTree
 

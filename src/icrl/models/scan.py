@@ -13,20 +13,23 @@ section 3.2). It is the oracle; `resettable_scan` computes the same values and g
 - a hand-written backward pass. The adjoint ``g_t = dL/dx_t + conj(lambda) (1 - d_{t+1}) g_{t+1}`` is the same
   recurrence run backwards, and ``dL/dlambda = sum_t conj((1 - d_t) x_{t-1}) g_t``: only the states are stored.
 
-Schedules: ``sequential`` is one pass over time (least arithmetic: best on a CPU); ``chunked`` cuts time into chunks
-that it passes through side by side, twice: to learn what leaves each, and, once it is known what enters each, for the
-states (few passes over memory and few steps, for an accelerator); ``parallel`` is an associative scan of logarithmic
-depth; ``plain`` is the reference itself, for comparison; ``auto`` chooses.
+Schedules: ``sequential`` is one pass over time (least arithmetic: best on a CPU); ``kernel`` is that, as one program
+of a GPU (`icrl.models.scan_kernel`: best there); ``parallel`` is an associative scan of logarithmic depth, for other
+accelerators; ``chunked`` cuts time into chunks that it passes through side by side, twice: to learn what leaves each,
+and, once it is known what enters each, for the states (fewer passes over memory than ``parallel``, with more steps);
+``plain`` is the reference itself, for comparison; ``auto`` chooses.
 """
 
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float
 
-Schedule = Literal["auto", "sequential", "chunked", "parallel", "plain"]
+from icrl.models.pairs import Pair, to_complex, to_halves
+
+Schedule = Literal["auto", "sequential", "chunked", "parallel", "kernel", "plain"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 FEWEST_STATES = 16
@@ -34,54 +37,6 @@ FEWEST_STATES = 16
 
 CHUNK_STEPS = 32
 """Steps of a chunk that ``chunked`` aims at."""
-
-
-def to_halves(z: Complex[Array, "... P"]) -> Float[Array, "... 2*P"]:
-    """Real parts, then imaginary parts."""
-    return jnp.concatenate([z.real, z.imag], axis=-1)
-
-
-def to_complex(halves: Float[Array, "... N"]) -> Complex[Array, "... N//2"]:
-    """Inverse of `to_halves`."""
-    real, imag = jnp.split(halves, 2, axis=-1)
-    return jax.lax.complex(real, imag)
-
-
-class Pair(NamedTuple):
-    """Complex numbers as two real arrays ``[..., P]``: XLA computes on these faster than on complex ones or halves."""
-
-    real: jax.Array
-    imag: jax.Array
-
-    @classmethod
-    def of(cls, halves: jax.Array) -> "Pair":
-        """The two halves of ``[..., 2P]``."""
-        return cls(*jnp.split(halves, 2, axis=-1))
-
-    @property
-    def halves(self) -> jax.Array:
-        """Inverse of `of`."""
-        return jnp.concatenate(self, axis=-1)
-
-    @property
-    def conjugate(self) -> "Pair":
-        """Complex conjugate."""
-        return Pair(self.real, -self.imag)
-
-    def times(self, other: "Pair") -> "Pair":
-        """Complex product."""
-        return Pair(
-            self.real * other.real - self.imag * other.imag,
-            self.real * other.imag + self.imag * other.real,
-        )
-
-    def plus(self, other: "Pair") -> "Pair":
-        """Sum."""
-        return Pair(self.real + other.real, self.imag + other.imag)
-
-    def cleared(self, reset: jax.Array) -> "Pair":
-        """Zero where ``reset`` ``[...]`` is set: a choice, not a product, so that nothing infinite survives."""
-        return Pair(*(jnp.where(reset[..., None], 0.0, part) for part in self))
 
 
 def reference_scan(
@@ -138,13 +93,17 @@ def resolve(schedule: Schedule, *, num_steps: int, num_states: int) -> Schedule:
     """What ``auto`` stands for on the default backend, for ``num_steps`` of ``num_states = B * P`` complex numbers.
 
     A CPU is faster one step after the other at every length measured, unless a step is tiny; and it then compiles in a
-    fifteenth of the time. On an accelerator time is passed through in chunks, if there are several.
+    fifteenth of the time. A GPU is fastest with the kernel at every size measured (docs/decisions.md), and next, where
+    arrays are too large for its 32-bit offsets, in chunks.
     """
     if schedule != "auto":
         return schedule
-    if num_steps == 1 or (jax.default_backend() == "cpu" and num_states >= FEWEST_STATES):
+    backend = jax.default_backend()
+    if num_steps == 1 or (backend == "cpu" and num_states >= FEWEST_STATES):
         return "sequential"
-    return "parallel" if jax.default_backend() == "cpu" or chunks_of(num_steps) == 1 else "chunked"
+    if backend == "gpu":
+        return "kernel" if 2 * num_steps * num_states < 2**31 else "chunked"
+    return "parallel"
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
@@ -316,9 +275,25 @@ def _associative(lambda_2P, u_TB2P, reset_TB, x_B2P, *, reverse):
     return jax.lax.associative_scan(operator, (a, u, cut), reverse=reverse)[1].halves
 
 
+# ---- Kernel: the module, and Pallas with it, is loaded when it is first used.
+
+
+def _states_kernel(*inputs):
+    from icrl.models import scan_kernel
+
+    return scan_kernel.states(*inputs)
+
+
+def _gradients_kernel(*inputs):
+    from icrl.models import scan_kernel
+
+    return scan_kernel.gradients(*inputs)
+
+
 FAST = {
     "sequential": (partial(_states_in_chunks, 1), partial(_gradients_in_chunks, 1)),
     "chunked": (_states_chunked, _gradients_chunked),
     "parallel": (_states_parallel, _gradients_parallel),
+    "kernel": (_states_kernel, _gradients_kernel),
 }
 """Schedules with a backward pass of their own: what computes the states, and from them the gradients."""

@@ -33,6 +33,7 @@ def pin() -> dict[str, Any]:
     pinned = {name: value for name, value in NUMERICS.items() if name in jax.config.values}
     for name, value in pinned.items():
         if getattr(jax.config, name) != value:
-            logger.warning("%s: is ignored; icrl computes with %s", name.upper(), value)
+            if name.upper() in os.environ:
+                logger.warning("%s: is ignored; icrl computes with %s", name.upper(), value)
             jax.config.update(name, value)
     return {**pinned, "XLA_FLAGS": os.environ.get("XLA_FLAGS")}
