@@ -26,8 +26,8 @@ LAYERS = (
     ("spec",),
     ("runs",),
     ("records", "agent"),
-    ("launch", "report", "evaluation"),
-    ("commands", "exit_codes"),
+    ("launch", "report", "render", "evaluation"),
+    ("commands", "exit_codes", "options"),
     ("cli",),
     ("__main__", "icrl"),
 )

@@ -20,11 +20,12 @@ from icrl import cli
 from icrl.cli import app
 from icrl.errors import MachineError, SpecError, UserError
 
-VERBS = ("train", "evaluate", "references", "benchmark", "report", "reproduce")
+VERBS = ("train", "evaluate", "render", "references", "benchmark", "report", "reproduce")
 """Each is a function of the module of `icrl.commands` that is named like it."""
 REQUIRED = {
     "train": ["some.yaml"],
     "evaluate": ["some.yaml"],
+    "render": ["some.yaml"],
     "references": ["some.yaml"],
     "benchmark": ["--seq-len", "sweep"],
     "report": [],
@@ -101,6 +102,16 @@ def test_evaluate_hands_over_every_argument(commands: Commands):
     assert commands.calls == [(("runs/s5",), {**options, **rest})]
 
 
+def test_render_hands_over_every_argument(commands: Commands):
+    done = run(
+        "render", "runs/s5", "--model", "s5", "--seed", "1", "--scale", "cpu", "--point", "64", "--task", "a",
+        "--trials", "6", "--episode", "2", "--beside", "mlp", "--out", "there.gif",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    options = {"model": "s5", "seed": 1, "scale": "cpu", "point": "64", "task": "a", "trials": 6}
+    assert commands.calls == [(("runs/s5",), {**options, "episode": 2, "beside": "mlp", "out": Path("there.gif")})]
+
+
 def test_references_hands_over_every_argument(commands: Commands):
     done = run("references", "a.yaml", "--scale", "smoke", "--out", "there", "specialist.num_rows=8")
     assert done.exit_code == 0
@@ -134,12 +145,14 @@ def test_benchmark_and_report_hand_over_every_argument(commands: Commands):
 def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     for verb in VERBS:
         assert run(verb, *REQUIRED[verb]).exit_code == 0
-    train, evaluate, references, benchmark, report, reproduce = commands.calls
+    train, evaluate, render, references, benchmark, report, reproduce = commands.calls
     nothing = {"model": None, "seed": None, "scale": None, "point": None, "out": None, "overrides": []}
     processes = {"coordinator": None, "num_processes": None, "process_id": None, "heartbeat_seconds": None}
     assert train == (("some.yaml",), {**nothing, **processes, "num_seeds": None, "devices": None, "wandb": None})
     ask = {"tasks": "all", "episodes": None, "trials": None}
     assert evaluate == (("some.yaml",), {**nothing, **ask})
+    no_run = {"model": None, "seed": None, "scale": None, "point": None, "out": None}
+    assert render == (("some.yaml",), {**no_run, "task": None, "trials": None, "episode": None, "beside": None})
     assert references == (("some.yaml",), {"scale": None, "out": None, "overrides": []})
     ask = {"seq_len": "sweep", "throughput": False, "scan": False, "models": None, "match": None, "scale": None}
     assert benchmark == ((None,), {**ask, "out": None})
@@ -160,11 +173,11 @@ def test_the_real_command_takes_what_its_verb_hands_over(verb: str, monkeypatch:
 def test_a_tilde_is_the_home_folder_in_every_path(commands: Commands, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", "/home/me")
     taking = [verb for verb in VERBS if "--out" in run(verb, "--help").stdout]
-    assert len(taking) == 5
+    assert len(taking) == 6
     for verb in taking:
         assert run(verb, *REQUIRED[verb], "--out=~/there").exit_code == 0
     assert run("report", "~/results").exit_code == 0
-    assert [options["out"] for _, options in commands.calls] == [Path("/home/me/there")] * 5 + [None]
+    assert [options["out"] for _, options in commands.calls] == [Path("/home/me/there")] * 6 + [None]
     assert commands.calls[-1][0] == (Path("/home/me/results"),)
 
 

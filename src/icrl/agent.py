@@ -98,26 +98,48 @@ def _act(policy: Policy, params: PyTree, memory: PyTree, observation: Array, res
     return memory, sample_rows(output.distribution, key=keys_of_rows(key, jnp.arange(len(reset))))
 
 
-def load(target: str | Path, *, seed: int | None = None) -> Agent:
+def load(
+    target: str | Path,
+    *,
+    model: str | None = None,
+    seed: int | None = None,
+    scale: str | None = None,
+    point: str | None = None,
+) -> Agent:
     """One trained agent.
 
     Args:
         target: a run directory, a checkpoint, the name of a shipped agent, or a spec, which means its newest run in
             the present folder's `results/runs`. The newest checkpoint that can be read is taken.
+        model: of the spec's run, as are scale and point; by default the spec's own.
         seed: which of the run's seeds; by default its first.
+        scale: see model.
+        point: see model.
 
     Raises:
         UserError: there is no such run, or it has no such seed.
         MachineError: no checkpoint of the run can be read.
     """
-    path = existing_path(str(target)) or shipped_agents().get(str(target))
-    if path is None or not path.is_dir():
-        path = find_run(str(target), seed=seed)
+    path = find_agent(target, model=model, seed=seed, scale=scale, point=point)
     agents = load_agents(Checkpoint.newest(path))
     for agent in agents:
         if seed in (None, agent.seed):
             return agent
     raise UserError(f"seed: got {seed}; expected one of {', '.join(str(agent.seed) for agent in agents)}, as in {path}")
+
+
+def find_agent(
+    target: str | Path,
+    *,
+    model: str | None = None,
+    seed: int | None = None,
+    scale: str | None = None,
+    point: str | None = None,
+) -> Path:
+    """Where what `load` takes lies: the run directory or the checkpoint. Args and Raises are those of `load`."""
+    path = existing_path(str(target)) or shipped_agents().get(str(target))
+    is_one_run = path is not None and path.is_dir()
+    return find_run(str(target), model=model, seed=None if is_one_run else seed, scale=scale, point=point)
 
 
 def load_agents(checkpoint: Checkpoint, spec: ExperimentSpec | None = None) -> list[Agent]:

@@ -19,6 +19,7 @@ import typer
 
 from icrl import __version__
 from icrl.exit_codes import failing_with_an_exit_code
+from icrl.options import Model, Out, Overrides, Point, Scale, Seed, Spec, Verbose, count, path, seed_number
 from icrl.runs.interruption import ending_signals
 
 app = typer.Typer(
@@ -30,53 +31,13 @@ app = typer.Typer(
 )
 
 
-def _count(text: str) -> int:
-    return _whole_number(text, least=1, most=2**31 - 1)
-
-
-def _seed(text: str) -> int:
-    return _whole_number(text, least=0, most=2**32 - 1)
-
-
-def _whole_number(text: str, *, least: int, most: int) -> int:
-    """The number that an option's text is. Raises Typer's usage error if it is none in that range."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = None
-    if number is None or not least <= number <= most:
-        raise typer.BadParameter(f"got {text!r}; expected a whole number from {least} to {most}")
-    return number
-
-
-def _path(text: str) -> Path:
-    """A path, its `~` expanded: a shell leaves the one of `--out=~/runs` alone."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise typer.BadParameter(f"got {text!r}; expected a path; the home folder of its ~ is unknown") from None
-
-
-Spec = Annotated[
+Target = Annotated[
     str,
-    typer.Argument(metavar="SPEC", help="Path of a YAML spec, or the name of a shipped one (meta_brax)."),
+    typer.Argument(
+        metavar="SPEC|RUN_DIR|CHECKPOINT|AGENT",
+        help="A spec (its newest run is taken), a run directory, a checkpoint, or an agent that comes with icrl.",
+    ),
 ]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="KEY.PATH=VALUE", help="Fields of the spec to change, values in YAML."),
-]
-Model = Annotated[str | None, typer.Option(metavar="NAME", help="One of the spec's models.  [default: the spec's]")]
-Scale = Annotated[
-    str | None, typer.Option(metavar="smoke|cpu|paper", help="Size of the experiment.  [default: the spec's]")
-]
-Point = Annotated[
-    str | None, typer.Option(metavar="NAME", help="One of the spec's grid of runs.  [default: off the grid]")
-]
-Seed = Annotated[int | None, typer.Option(parser=_seed, metavar="N", help="Seed of every draw.  [default: the spec's]")]
-Out = Annotated[
-    Path | None, typer.Option(parser=_path, metavar="DIR", help="Where to write.  [default: below results/]")
-]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of a failure.")]
 
 
 def main() -> None:
@@ -108,6 +69,7 @@ def icrl(
     \b
     icrl train meta_brax              teach an agent to adapt to randomly projected tasks
     icrl evaluate meta_brax           how it adapts to projections and tasks it has never seen
+    icrl render meta_brax-s5          an animation of one episode: its first trial beside its last
     icrl benchmark --seq-len sweep    how the cost of each sequence model grows with its context
     icrl report                       tables and figures from the recorded results
     """
@@ -121,7 +83,7 @@ def train(
     seed: Seed = None,
     num_seeds: Annotated[
         int | None,
-        typer.Option(parser=_count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"),
+        typer.Option(parser=count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"),
     ] = None,
     scale: Scale = None,
     point: Point = None,
@@ -135,14 +97,14 @@ def train(
     ] = None,
     num_processes: Annotated[
         int | None,
-        typer.Option(parser=_count, metavar="N", help="How many they are; 1: alone.  [default: as the launcher says]"),
+        typer.Option(parser=count, metavar="N", help="How many they are; 1: alone.  [default: as the launcher says]"),
     ] = None,
     process_id: Annotated[
-        int | None, typer.Option(parser=_seed, metavar="K", help="Which of them this one is, from 0.")
+        int | None, typer.Option(parser=seed_number, metavar="K", help="Which of them this one is, from 0.")
     ] = None,
     heartbeat_seconds: Annotated[
         int | None,
-        typer.Option(parser=_count, metavar="S", help="A process silent for so long is lost.  [default: 100]"),
+        typer.Option(parser=count, metavar="S", help="A process silent for so long is lost.  [default: 100]"),
     ] = None,
     out: Out = None,
     wandb: Annotated[
@@ -181,18 +143,12 @@ def train(
 
 @app.command()
 def evaluate(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="SPEC|RUN_DIR|CHECKPOINT|AGENT",
-            help="A spec (its newest run is taken), a run directory, a checkpoint, or an agent that comes with icrl.",
-        ),
-    ],
+    target: Target,
     overrides: Overrides = None,
     model: Model = None,
     seed: Annotated[
         int | None,
-        typer.Option(parser=_seed, metavar="N", help="Take the newest run with this seed.  [default: with any]"),
+        typer.Option(parser=seed_number, metavar="N", help="Take the newest run with this seed.  [default: with any]"),
     ] = None,
     scale: Scale = None,
     point: Point = None,
@@ -201,12 +157,12 @@ def evaluate(
         typer.Option(help="Which tasks of the spec.  [default: all]", show_default=False),
     ] = None,
     episodes: Annotated[
-        int | None, typer.Option(parser=_count, metavar="N", help="Episodes a task.  [default: the spec's]")
+        int | None, typer.Option(parser=count, metavar="N", help="Episodes a task.  [default: the spec's]")
     ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
-            parser=_count,
+            parser=count,
             metavar="N",
             help="Trials an episode; may exceed training's.  [default: the spec's]",
         ),
@@ -237,6 +193,62 @@ def evaluate(
             trials=trials,
             out=out,
             overrides=overrides or [],
+        )
+
+
+@app.command()
+def render(
+    target: Target,
+    model: Model = None,
+    seed: Annotated[
+        int | None, typer.Option(parser=seed_number, metavar="N", help="Which of its agents.  [default: the first]")
+    ] = None,
+    scale: Scale = None,
+    point: Point = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A task of the spec.  [default: the first of training]")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(parser=count, metavar="N", help="Trials of the episode.  [default: as in training]")
+    ] = None,
+    episode: Annotated[
+        int | None,
+        typer.Option(
+            parser=seed_number, metavar="N", help="Another number: other projections, starts, actions.  [default: 0]"
+        ),
+    ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL|RUN_DIR", help="Another agent in the same episode, such as mlp.  [default: none]"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=path, metavar="FILE", help="A .gif or, with ffmpeg, .mp4.  [default: in the run's folder]"),
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Watch a trained agent adapt: an animation of one episode, its first trial beside its last.
+
+    \b
+    icrl render meta_brax-s5 --task reacher_spin
+    icrl render meta_brax --task cartpole_balance --beside mlp --out balance.mp4
+    """
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo's renderer, which the Control Suite is drawn by
+    with failing_with_an_exit_code("render", verbose):
+        with quiet_imports():
+            from icrl.commands.render import render as run
+        run(
+            target,
+            model=model,
+            seed=seed,
+            scale=scale,
+            point=point,
+            task=task,
+            trials=trials,
+            episode=episode,
+            beside=beside,
+            out=out,
         )
 
 
@@ -316,7 +328,7 @@ def benchmark(
 def report(
     results: Annotated[
         Path | None,
-        typer.Argument(parser=_path, metavar="RESULTS_DIR", help="Folder of records.  [default: results]"),
+        typer.Argument(parser=path, metavar="RESULTS_DIR", help="Folder of records.  [default: results]"),
     ] = None,
     out: Out = None,
     verbose: Verbose = False,
@@ -343,7 +355,7 @@ def reproduce(
     scale: Scale = None,
     launcher: Annotated[Literal["local", "slurm"], typer.Option(help="This machine, or a cluster's queue.")] = "local",
     jobs: Annotated[
-        int | None, typer.Option(parser=_count, metavar="N", help="Runs at once here.  [default: as many as fit]")
+        int | None, typer.Option(parser=count, metavar="N", help="Runs at once here.  [default: as many as fit]")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list the runs: what for, whether recorded, how long they take.")

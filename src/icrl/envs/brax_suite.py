@@ -15,12 +15,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from brax.base import System, Transform
 from brax.io import mjcf
 from brax.spring import pipeline
 from etils import epath
 
+from icrl.envs.brax_goals import GOALS
 from icrl.envs.environment import Environment, group_by_body
+from icrl.envs.picture import Part, Picture, mujoco_picture
 from icrl.envs.spaces import Continuous
 from icrl.types import Key, Transition
 
@@ -351,6 +354,19 @@ class BraxBody(Environment):
         reward = jax.lax.switch(task.task_index, [TASKS[name].reward for name in self.tasks], motion)
         false = jnp.zeros((), bool)
         return state, Transition(self.body.observe(motion), reward, false, false)
+
+    def picture(self, task: BraxParameters, state: pipeline.State) -> Picture:
+        """The body as its MuJoCo file draws it."""
+        name = self.tasks[int(task.task_index)]
+        picture = mujoco_picture(self.body.system.mj_model, np.asarray(state.q), GOALS.get(name))
+        if TASKS[name].target_radius:
+            height = picture.parts[-1].points[0, 2]
+            picture = picture._replace(goal=(Part(np.array([[*task.target, height]]), 0.02),))
+        return picture
+
+    def words(self, task: str) -> str:
+        """See `icrl.envs.brax_goals`."""
+        return GOALS[task].words if task in GOALS else ""
 
     def _of(self, field: str) -> jax.Array:
         return jnp.array([getattr(TASKS[name], field) for name in self.tasks])

@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from icrl.envs.environment import Environment, group_by_body
+from icrl.envs.picture import Picture, mujoco_data, mujoco_image, mujoco_parts
 from icrl.envs.spaces import Continuous
 from icrl.errors import UserError
 from icrl.types import Key, Transition
@@ -242,6 +244,13 @@ class DMControlBody(Environment):
         return state, Transition(
             jnp.where(diverged, 0.0, observation), jnp.where(diverged, 0.0, reward), diverged, jnp.zeros((), bool)
         )
+
+    def picture(self, task: DMControlParameters, state: DMControlState) -> Picture:
+        """What MuJoCo's renderer shows from the model's first camera; the model's parts where there is no OpenGL."""
+        model: Any = self._simulation.environments[0].mj_model
+        data = mujoco_data(model, np.asarray(state.position), np.asarray(task.target))
+        image = mujoco_image(model, data)
+        return Picture(mujoco_parts(model, data)) if image is None else Picture(image=image)
 
     @property
     def _simulation(self) -> Simulation:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import jax
 from jaxtyping import Array, Float, Int
 
+from icrl.envs.picture import Picture
 from icrl.envs.spaces import Space
 from icrl.types import Key, PyTree, Transition
 
@@ -41,6 +42,16 @@ class Environment(abc.ABC):
     @abc.abstractmethod
     def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
         """Advances one env step. Continuous actions are clipped to [-1, 1] here, not by the caller."""
+
+    def picture(self, task: PyTree, state: PyTree) -> Picture | None:
+        """The state as a person sees it, outside of any compiled program; None where there is nothing to draw."""
+        del task, state
+        return None
+
+    def words(self, task: str) -> str:
+        """What a task rewards, to complete "rewarded for"; "" where nobody has put it into words."""
+        del task
+        return ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,14 @@ class Wrapper(Environment):
     def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
         """Steps the environment within."""
         return self.inner.step(task, state, action, key=key)
+
+    def picture(self, task: PyTree, state: PyTree) -> Picture | None:
+        """That of the environment within."""
+        return self.inner.picture(task, state)
+
+    def words(self, task: str) -> str:
+        """Those of the environment within."""
+        return self.inner.words(task)
 
 
 def group_by_body(tasks: Sequence[str], body_of: Callable[[str], str]) -> list[tuple[str, ...]]:

@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Int
 
 from icrl.envs.environment import Environment
 from icrl.envs.ladder import Rung
+from icrl.envs.picture import Picture
 from icrl.envs.spaces import Continuous
 from icrl.errors import Problem, SpecError, show
 from icrl.fields import PositiveInt, Spec
@@ -178,6 +179,14 @@ class Projected(Environment):
     def action_space(self) -> Continuous:  # type: ignore[override]
         """A real numbers."""
         return Continuous(self.action_size)
+
+    def picture(self, task: ProjectedTask, state: PyTree) -> Picture | None:
+        """That of the environment within, unprojected."""
+        return self.inner.picture(task.inner, state)
+
+    def words(self, task: str) -> str:
+        """Those of the environment within."""
+        return self.inner.words(task)
 
     def sample_task(self, index: Int[Array, ""], *, key: Key) -> ProjectedTask:
         """Draws the inner task and both matrices, independently."""

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from icrl.envs.picture import Part, Picture
 from icrl.envs.popgym.popgym_environment import PopgymEnvironment
 from icrl.envs.spaces import Discrete
 from icrl.types import Key, Transition
@@ -71,6 +73,18 @@ class StatelessCartPole(PopgymEnvironment):
             terminated=fallen,
             truncated=(state.step >= self.num_steps) & ~fallen,
         )
+
+    def picture(self, task: tuple[()], state: CartPoleState) -> Picture:
+        """The cart on its rail, and the pole at its true length."""
+        position, _, angle, _ = map(float, state.motion)
+        tip = [position + 2 * HALF_LENGTH * math.sin(angle), 0.0, 2 * HALF_LENGTH * math.cos(angle)]
+        rail = Part(np.array([[-MAX_POSITION, 0.0, 0.0], [MAX_POSITION, 0.0, 0.0]]), 0.02, fixed=True)
+        cart = Part(np.array([[position - 0.15, 0.0, 0.0], [position + 0.15, 0.0, 0.0]]), 0.09)
+        return Picture((rail, cart, Part(np.array([[position, 0.0, 0.0], tip]), 0.05)))
+
+    def words(self, task: str) -> str:
+        """What every step earns reward for."""
+        return "keeping the pole up"
 
     def _observe(self, state: CartPoleState, *, key: Key) -> jax.Array:
         seen, limit = state.motion[jnp.array([0, 2])], jnp.array([MAX_POSITION, MAX_ANGLE])

@@ -3,12 +3,15 @@
 The dynamics are those of Gymnasium's Pendulum, a rod of 1 m and 1 kg.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from icrl.envs.picture import Part, Picture
 from icrl.envs.popgym.popgym_environment import PopgymEnvironment
 from icrl.envs.spaces import Continuous
 from icrl.types import Key, Transition
@@ -72,6 +75,16 @@ class StatelessPendulum(PopgymEnvironment):
             terminated=jnp.zeros((), bool),
             truncated=state.step >= self.num_steps,
         )
+
+    def picture(self, task: tuple[()], state: PendulumState) -> Picture:
+        """The rod, which is 1 m long, and where it would stand."""
+        angle = float(state.angle)
+        pivot, tip = [0.0, 0.0, 0.0], [math.sin(angle), 0.0, math.cos(angle)]
+        return Picture((Part(np.array([pivot, tip]), 0.06),), (Part(np.array([pivot, [0.0, 0.0, 1.0]]), 0.06),))
+
+    def words(self, task: str) -> str:
+        """What every step earns reward for."""
+        return "holding the rod up, slowly and with little force"
 
     def _observe(self, state: PendulumState, *, key: Key) -> jax.Array:
         seen = jnp.stack([jnp.cos(state.angle), jnp.sin(state.angle)])

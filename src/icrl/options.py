@@ -1,0 +1,61 @@
+"""What several verbs of the command line take: their arguments and options, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def count(text: str) -> int:
+    """A number of things, from 1 on."""
+    return _whole_number(text, least=1, most=2**31 - 1)
+
+
+def seed_number(text: str) -> int:
+    """A seed, from 0 on."""
+    return _whole_number(text, least=0, most=2**32 - 1)
+
+
+def _whole_number(text: str, *, least: int, most: int) -> int:
+    """The number that an option's text is. Raises Typer's usage error if it is none in that range."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = None
+    if number is None or not least <= number <= most:
+        raise typer.BadParameter(f"got {text!r}; expected a whole number from {least} to {most}")
+    return number
+
+
+def path(text: str) -> Path:
+    """A path, its `~` expanded: a shell leaves the one of `--out=~/runs` alone."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise typer.BadParameter(f"got {text!r}; expected a path; the home folder of its ~ is unknown") from None
+
+
+Spec = Annotated[
+    str,
+    typer.Argument(metavar="SPEC", help="Path of a YAML spec, or the name of a shipped one (meta_brax)."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY.PATH=VALUE", help="Fields of the spec to change, values in YAML."),
+]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="One of the spec's models.  [default: the spec's]")]
+Scale = Annotated[
+    str | None, typer.Option(metavar="smoke|cpu|paper", help="Size of the experiment.  [default: the spec's]")
+]
+Point = Annotated[
+    str | None, typer.Option(metavar="NAME", help="One of the spec's grid of runs.  [default: off the grid]")
+]
+Seed = Annotated[
+    int | None, typer.Option(parser=seed_number, metavar="N", help="Seed of every draw.  [default: the spec's]")
+]
+Out = Annotated[
+    Path | None, typer.Option(parser=path, metavar="DIR", help="Where to write.  [default: below results/]")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of a failure.")]

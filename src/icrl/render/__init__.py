@@ -1,0 +1,1 @@
+"""An episode as an animation: played (`playback`), drawn (`scene`, `frames`), written (`film`)."""
