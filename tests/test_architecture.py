@@ -17,17 +17,18 @@ SOURCE = ROOT / "src" / "icrl"
 LAYERS = (
     ("__version__",),
     ("errors",),
+    ("plugins",),
     ("fields",),
     ("types", "compiling"),
     ("models", "envs", "distributions"),
-    ("policy",),
+    ("policy", "contracts"),
     ("rollout",),
     ("learners", "adaptation", "timing"),
     ("spec",),
     ("runs",),
     ("records", "agent"),
     ("launch", "report", "render", "evaluation"),
-    ("commands", "exit_codes", "options"),
+    ("commands", "exit_codes", "imports", "options"),
     ("cli",),
     ("__main__", "icrl"),
 )
@@ -44,6 +45,7 @@ ONLY = {"report": ("icrl.envs.ladder", "icrl.errors", "icrl.records", "icrl.runs
 LIGHT = (
     "cli.py",
     "errors.py",
+    "plugins.py",
     "records.py",
     "exit_codes.py",
     "spec/parse.py",

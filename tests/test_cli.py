@@ -20,7 +20,7 @@ from icrl import cli
 from icrl.cli import app
 from icrl.errors import MachineError, SpecError, UserError
 
-VERBS = ("train", "evaluate", "render", "references", "benchmark", "report", "reproduce")
+VERBS = ("train", "evaluate", "render", "references", "benchmark", "check", "report", "reproduce")
 """Each is a function of the module of `icrl.commands` that is named like it."""
 REQUIRED = {
     "train": ["some.yaml"],
@@ -28,6 +28,7 @@ REQUIRED = {
     "render": ["some.yaml"],
     "references": ["some.yaml"],
     "benchmark": ["--seq-len", "sweep"],
+    "check": ["my_models:DecaySpec"],
     "report": [],
     "reproduce": [],
 }

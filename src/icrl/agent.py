@@ -23,8 +23,10 @@ from jaxtyping import Array, Bool, Float, Shaped
 from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
 from icrl.errors import UserError, show
+from icrl.plugins import search_like
 from icrl.policy import Policy
 from icrl.runs.checkpoints import Checkpoint
+from icrl.runs.directory import run_folder
 from icrl.runs.find import find_run
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.parse import parse
@@ -180,4 +182,5 @@ def trained_spec(checkpoint: Checkpoint) -> dict[str, Any]:
             f"{checkpoint.folder}: got env_steps {show(env_steps)} and spec {show(spec)}; "
             "expected a checkpoint made by `icrl train`"
         )
+    search_like(checkpoint.metadata.get("plugins"), run_folder(checkpoint.folder))
     return spec

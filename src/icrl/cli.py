@@ -9,17 +9,14 @@ import io
 import os
 import signal
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from icrl import __version__
+from icrl import __version__, options
 from icrl.exit_codes import failing_with_an_exit_code
-from icrl.options import Model, Out, Overrides, Point, Scale, Seed, Spec, Verbose, count, path, seed_number
+from icrl.imports import quiet_imports
 from icrl.runs.interruption import ending_signals
 
 app = typer.Typer(
@@ -29,15 +26,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-
-
-Target = Annotated[
-    str,
-    typer.Argument(
-        metavar="SPEC|RUN_DIR|CHECKPOINT|AGENT",
-        help="A spec (its newest run is taken), a run directory, a checkpoint, or an agent that comes with icrl.",
-    ),
-]
 
 
 def main() -> None:
@@ -77,41 +65,32 @@ def icrl(
 
 @app.command()
 def train(
-    spec: Spec,
-    overrides: Overrides = None,
-    model: Model = None,
-    seed: Seed = None,
+    spec: options.Spec,
+    overrides: options.Overrides = None,
+    model: options.Model = None,
+    seed: options.Seed = None,
     num_seeds: Annotated[
         int | None,
-        typer.Option(parser=count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"),
+        typer.Option(
+            parser=options.count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"
+        ),
     ] = None,
-    scale: Scale = None,
-    point: Point = None,
+    scale: options.Scale = None,
+    point: options.Point = None,
     devices: Annotated[
         str | None,
         typer.Option(metavar="N|all", help="Devices that share seeds and rows; CPU cores count.  [default: all]"),
     ] = None,
-    coordinator: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Where the processes of a run on several machines meet: process 0."),
-    ] = None,
-    num_processes: Annotated[
-        int | None,
-        typer.Option(parser=count, metavar="N", help="How many they are; 1: alone.  [default: as the launcher says]"),
-    ] = None,
-    process_id: Annotated[
-        int | None, typer.Option(parser=seed_number, metavar="K", help="Which of them this one is, from 0.")
-    ] = None,
-    heartbeat_seconds: Annotated[
-        int | None,
-        typer.Option(parser=count, metavar="S", help="A process silent for so long is lost.  [default: 100]"),
-    ] = None,
-    out: Out = None,
+    coordinator: options.Coordinator = None,
+    num_processes: options.NumProcesses = None,
+    process_id: options.ProcessId = None,
+    heartbeat_seconds: options.Heartbeat = None,
+    out: options.Out = None,
     wandb: Annotated[
         Literal["offline", "online", "disabled"] | None,
         typer.Option(help="Weights & Biases mode; offline needs no account.  [default: offline]", show_default=False),
     ] = None,
-    verbose: Verbose = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Train the agents of a spec. The same command again resumes where it stopped.
 
@@ -143,32 +122,34 @@ def train(
 
 @app.command()
 def evaluate(
-    target: Target,
-    overrides: Overrides = None,
-    model: Model = None,
+    target: options.Target,
+    overrides: options.Overrides = None,
+    model: options.Model = None,
     seed: Annotated[
         int | None,
-        typer.Option(parser=seed_number, metavar="N", help="Take the newest run with this seed.  [default: with any]"),
+        typer.Option(
+            parser=options.seed_number, metavar="N", help="Take the newest run with this seed.  [default: with any]"
+        ),
     ] = None,
-    scale: Scale = None,
-    point: Point = None,
+    scale: options.Scale = None,
+    point: options.Point = None,
     tasks: Annotated[
         Literal["train", "held_out", "all"] | None,
         typer.Option(help="Which tasks of the spec.  [default: all]", show_default=False),
     ] = None,
     episodes: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="Episodes a task.  [default: the spec's]")
+        int | None, typer.Option(parser=options.count, metavar="N", help="Episodes a task.  [default: the spec's]")
     ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
-            parser=count,
+            parser=options.count,
             metavar="N",
             help="Trials an episode; may exceed training's.  [default: the spec's]",
         ),
     ] = None,
-    out: Out = None,
-    verbose: Verbose = False,
+    out: options.Out = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Measure how trained agents adapt.
 
@@ -198,23 +179,27 @@ def evaluate(
 
 @app.command()
 def render(
-    target: Target,
-    model: Model = None,
+    target: options.Target,
+    model: options.Model = None,
     seed: Annotated[
-        int | None, typer.Option(parser=seed_number, metavar="N", help="Which of its agents.  [default: the first]")
+        int | None,
+        typer.Option(parser=options.seed_number, metavar="N", help="Which of its agents.  [default: the first]"),
     ] = None,
-    scale: Scale = None,
-    point: Point = None,
+    scale: options.Scale = None,
+    point: options.Point = None,
     task: Annotated[
         str | None, typer.Option(metavar="NAME", help="A task of the spec.  [default: the first of training]")
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="Trials of the episode.  [default: as in training]")
+        int | None,
+        typer.Option(parser=options.count, metavar="N", help="Trials of the episode.  [default: as in training]"),
     ] = None,
     episode: Annotated[
         int | None,
         typer.Option(
-            parser=seed_number, metavar="N", help="Another number: other projections, starts, actions.  [default: 0]"
+            parser=options.seed_number,
+            metavar="N",
+            help="Another number: other projections, starts, actions.  [default: 0]",
         ),
     ] = None,
     beside: Annotated[
@@ -223,9 +208,11 @@ def render(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(parser=path, metavar="FILE", help="A .gif or, with ffmpeg, .mp4.  [default: in the run's folder]"),
+        typer.Option(
+            parser=options.path, metavar="FILE", help="A .gif or, with ffmpeg, .mp4.  [default: in the run's folder]"
+        ),
     ] = None,
-    verbose: Verbose = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Watch a trained agent adapt: an animation of one episode, its first trial beside its last.
 
@@ -254,7 +241,11 @@ def render(
 
 @app.command()
 def references(
-    spec: Spec, overrides: Overrides = None, scale: Scale = None, out: Out = None, verbose: Verbose = False
+    spec: options.Spec,
+    overrides: options.Overrides = None,
+    scale: options.Scale = None,
+    out: options.Out = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Train and measure what scores of 0 and 1 stand for, on every task of a spec.
 
@@ -298,8 +289,8 @@ def benchmark(
             metavar="smoke|cpu|paper", help="Size of the models.  [default: the spec's; paper for --scan without one]"
         ),
     ] = None,
-    out: Out = None,
-    verbose: Verbose = False,
+    out: options.Out = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Time the sequence models, training and S5's scan; one of the three options at least.
 
@@ -325,13 +316,37 @@ def benchmark(
 
 
 @app.command()
+def check(
+    name: Annotated[
+        str, typer.Argument(metavar="module:Class", help="As a spec names it: a model, a suite, a projection family.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Fields of a model's spec, values in YAML.")
+    ] = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Try a model, an environment or a projection family of yours against its contract.
+
+    Its module is an installed one, or lies in the working folder. Ends with 2 if a part of the contract is broken.
+
+    \b
+    icrl check my_models:DecaySpec width=16
+    icrl check my_envs:Walk
+    """
+    with failing_with_an_exit_code("check", verbose):
+        with quiet_imports():
+            from icrl.commands.check import check as run
+        run(name, overrides=overrides or [])
+
+
+@app.command()
 def report(
     results: Annotated[
         Path | None,
-        typer.Argument(parser=path, metavar="RESULTS_DIR", help="Folder of records.  [default: results]"),
+        typer.Argument(parser=options.path, metavar="RESULTS_DIR", help="Folder of records.  [default: results]"),
     ] = None,
-    out: Out = None,
-    verbose: Verbose = False,
+    out: options.Out = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Make tables and figures from recorded results.
 
@@ -352,15 +367,16 @@ def reproduce(
     specs: Annotated[
         list[str] | None, typer.Argument(metavar="[SPEC]...", help="Specs.  [default: all shipped]")
     ] = None,
-    scale: Scale = None,
+    scale: options.Scale = None,
     launcher: Annotated[Literal["local", "slurm"], typer.Option(help="This machine, or a cluster's queue.")] = "local",
     jobs: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="Runs at once here.  [default: as many as fit]")
+        int | None,
+        typer.Option(parser=options.count, metavar="N", help="Runs at once here.  [default: as many as fit]"),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list the runs: what for, whether recorded, how long they take.")
     ] = False,
-    verbose: Verbose = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Train and record everything that the experiments publish, then report.
 
@@ -378,15 +394,3 @@ def reproduce(
             jax.config.update("jax_platforms", "cpu")  # accelerators are for the runs, this process only starts them
             from icrl.commands.reproduce import reproduce as run
         run(specs or [], scale=scale, launcher=launcher, jobs=jobs, dry_run=dry_run)
-
-
-@contextmanager
-def quiet_imports() -> Iterator[None]:
-    """Keeps off the screen what packages say about themselves on import, and what Brax warns of later.
-
-    MuJoCo prints that the optional package `warp` is missing to stdout, which belongs to the results.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA: what is fatal only; it logs a slow compile as an error
-    warnings.filterwarnings("ignore", module=r"(brax|mujoco|jaxopt|flax|orbax)(\.|$)")
-    with redirect_stdout(io.StringIO()):
-        yield

@@ -14,6 +14,8 @@ from icrl.adaptation import ACTORS, Actor, Adaptation, measure
 from icrl.agent import Agent, load_agents, trained_spec
 from icrl.compiling import jit_for_one_run
 from icrl.errors import UserError
+from icrl.fields import origins
+from icrl.plugins import warn_of_changes
 from icrl.records import Record, TaskResult, recorded_references
 from icrl.runs.checkpoints import Checkpoint
 from icrl.runs.directory import SPEC, RunDirectory
@@ -61,6 +63,8 @@ def evaluate_run(
     if not names:
         raise UserError(f"--tasks: got {tasks}; expected tasks of that kind in {spec.name}, which has none")
 
+    made_of = origins(spec)
+    warn_of_changes(checkpoint.metadata.get("plugins"), made_of, checkpoint.folder)
     agents = load_agents(checkpoint, spec)
     references = recorded_references(spec.name, environment.longest_trial, environment.action_repeat)
     environments = agents[0].environments(names, len(names) * episodes, trials=trials)
@@ -105,6 +109,7 @@ def evaluate_run(
         **made_with() | (_training_cost(run) if run else {}),
         seeds=tuple(spec.seeds),
         references={name: references[name] for name in names if name in references},
+        plugins={name: origin.get("sha256", "") for name, origin in made_of.items()},
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from icrl.errors import IcrlError
+from icrl.plugins import culprit
 
 
 @contextmanager
@@ -80,7 +81,10 @@ def _our_failure(error: Exception, verb: str, verbose: bool) -> str:
     where = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "an unknown place"
     summary = " ".join(f"{type(error).__name__}: {str(error).strip() or f'without a word, in {where}'}".split())
     message = summary if len(summary) <= 400 else f"{summary[:400]}..."
-    message += "\nthis is a fault of icrl or of a library below it: please report it to whoever gave you icrl"
+    if outside := culprit(error):
+        message += f"\nit was raised at {outside}, which is none of icrl's; `icrl check` tries the parts of a contract"
+    else:
+        message += "\nthis is a fault of icrl or of a library below it: please report it to whoever gave you icrl"
     if verbose:
         return message
     try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from icrl.errors import Problem, SpecError, is_file_name, join_path, show
+from icrl.plugins import Registry
 
 Purpose = Literal["training", "evaluation"]
 
@@ -84,6 +85,37 @@ def field_types(cls: type) -> dict[str, Any]:
     return {field.name: types[field.name] for field in fields(cls) if field.init}
 
 
+def registry_of(annotation: Any) -> Registry | None:
+    """What a field so annotated names things from, if it does."""
+    notes = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    return next((note for note in notes if isinstance(note, Registry)), None)
+
+
+def named_outside(spec: Any) -> Iterator[tuple[Registry, str]]:
+    """What a spec names from outside icrl, and where it is found."""
+    for name, annotation in field_types(type(spec)).items():
+        yield from _named_outside(annotation, getattr(spec, name))
+
+
+def origins(spec: Any) -> dict[str, dict[str, str]]:
+    """Where what a spec names from outside icrl comes from, by name: see `Registry.origin`."""
+    return {name: registry.origin(name) for registry, name in named_outside(spec)}
+
+
+def _named_outside(annotation: Any, value: Any) -> Iterator[tuple[Registry, str]]:
+    if registry := registry_of(annotation):
+        name = value if isinstance(value, str) else registry.name_of(type(value))
+        if name not in registry.builtin:
+            yield registry, name
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if is_dataclass(value):
+        yield from named_outside(value)
+    elif get_origin(annotation) is tuple and Ellipsis in get_args(annotation):
+        for item in value:
+            yield from _named_outside(get_args(annotation)[0], item)
+
+
 def out_of_bounds(cls: type, values: Mapping[str, Any]) -> Iterator[Problem]:
     """A problem for every bound of a dataclass's fields that one of these values, or an item of it, breaks."""
     for name, value in values.items():
@@ -97,6 +129,8 @@ def _broken(annotation: Any, value: Any, where: str) -> Iterator[Problem]:
         for note in arguments[1:]:
             if isinstance(note, Bound) and not note.allows(value):
                 yield Problem(where, show(value), note.expected)
+            elif isinstance(note, Registry) and isinstance(value, str):
+                yield from note.problems(value, where)
     elif origin is tuple:
         for index, item in enumerate(value):
             yield from _broken(arguments[0 if Ellipsis in arguments else index], item, f"{where}[{index}]")

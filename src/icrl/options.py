@@ -45,6 +45,13 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY.PATH=VALUE", help="Fields of the spec to change, values in YAML."),
 ]
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC|RUN_DIR|CHECKPOINT|AGENT",
+        help="A spec (its newest run is taken), a run directory, a checkpoint, or an agent that comes with icrl.",
+    ),
+]
 Model = Annotated[str | None, typer.Option(metavar="NAME", help="One of the spec's models.  [default: the spec's]")]
 Scale = Annotated[
     str | None, typer.Option(metavar="smoke|cpu|paper", help="Size of the experiment.  [default: the spec's]")
@@ -59,3 +66,18 @@ Out = Annotated[
     Path | None, typer.Option(parser=path, metavar="DIR", help="Where to write.  [default: below results/]")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of a failure.")]
+Coordinator = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Where the processes of a run on several machines meet: process 0."),
+]
+NumProcesses = Annotated[
+    int | None,
+    typer.Option(parser=count, metavar="N", help="How many they are; 1: alone.  [default: as the launcher says]"),
+]
+ProcessId = Annotated[
+    int | None, typer.Option(parser=seed_number, metavar="K", help="Which of them this one is, from 0.")
+]
+Heartbeat = Annotated[
+    int | None,
+    typer.Option(parser=count, metavar="S", help="A process silent for so long is lost.  [default: 100]"),
+]

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icrl.envs.ladder import RUNGS, Rung
-from icrl.envs.projection import FAMILIES, Projected, ProjectedTask, ProjectionSpec
+from icrl.envs.ladder import RUNGS
+from icrl.envs.projection import FAMILIES, Projected, ProjectedTask, ProjectionSpec, Rung
 from icrl.envs.spaces import Continuous
 from icrl.envs.trial import Episodes
 from icrl.errors import SpecError

@@ -247,13 +247,13 @@ def keys(spec: type) -> str:
         ("environment.trial_steps=-4", "environment.trial_steps: got -4; expected at least 1"),
         (
             "environment.suite=barx",
-            "environment.suite: got 'barx'; expected one of brax, bsuite, cartpole, dm_control, popgym; "
-            "did you mean 'brax'?",
+            "environment.suite: got 'barx'; expected one of brax, bsuite, cartpole, dm_control, popgym, "
+            "or module:Class; did you mean 'brax'?",
         ),
         (
             "environment.projection.kind=ortogonal",
             "environment.projection.kind: got 'ortogonal'; expected one of identity, sign, signed_permutation, "
-            "orthogonal, gaussian; did you mean 'orthogonal'?",
+            "orthogonal, gaussian, or module:Class; did you mean 'orthogonal'?",
         ),
         (
             "learner.num_minibatches=3",
@@ -290,7 +290,8 @@ def keys(spec: type) -> str:
         ("models.mlp.width=8", f"models: got an unknown key; expected {keys(ExperimentSpec)}; did you mean 'model'?"),
         (
             "model.kind=s55",
-            "model.kind: got 's55'; expected one of s5, gru, lstm, transformer, mlp; did you mean 's5'?",
+            "model.kind: got 's55'; expected one of s5, gru, lstm, transformer, mlp, or module:Class; "
+            "did you mean 's5'?",
         ),
         ("model.state_size=8", "model.state_size: got an unknown key; expected one of kind, width, num_layers"),
         (

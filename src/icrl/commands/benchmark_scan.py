@@ -10,7 +10,7 @@ from rich.console import Console
 
 from icrl.commands.benchmark_record import DEFAULT_SPEC, record_folder, show_tables, write_record
 from icrl.errors import UserError
-from icrl.models import S5Spec
+from icrl.models import MODELS, S5Spec
 from icrl.records import read_object
 from icrl.report.benchmark_tables import scan_tables
 from icrl.spec.experiment import ExperimentSpec
@@ -49,7 +49,8 @@ def benchmark_scan(spec: str | None = None, *, scale: str | None = None, out: Pa
 def measure_update(experiment: ExperimentSpec, clock: Clock) -> dict[str, Any]:
     """One whole learner update with S5's scan as it is and in the plain form, in an environment that costs nothing."""
     if not isinstance(experiment.model, S5Spec):
-        raise UserError(f"{experiment.name}: got the model s5 of kind {experiment.model.kind}; expected kind s5")
+        kind = MODELS.name_of(type(experiment.model))
+        raise UserError(f"{experiment.name}: got the model s5 of kind {kind}; expected kind s5")
     environments = idle_environments(experiment.benchmark.rows)
     programs = {}
     for schedule in ("auto", "plain"):

@@ -17,8 +17,10 @@ from icrl.commands.devices import choose_mesh, count_cores_as_devices
 from icrl.commands.progress import Progress
 from icrl.errors import MachineError
 from icrl.evaluation import evaluate_run
+from icrl.fields import origins
 from icrl.learners.devices import SharedLearner
 from icrl.learners.learner import LearnerState
+from icrl.plugins import warn_of_changes
 from icrl.records import save_record
 from icrl.report.evaluation import of_one_seed, show_evaluation
 from icrl.runs import compilation_cache, numerics, processes
@@ -86,7 +88,9 @@ def train(
                 directory = out or experiment.default_directory
                 run = RunDirectory.open(directory, to_dict(experiment), ["icrl", *sys.argv[1:]], training_changes)
                 at_the_end.enter_context(run)
-                run.update_manifest(devices=[str(device) for device in mesh.devices.flat], numerics=pinned)
+                devices_used = [str(device) for device in mesh.devices.flat]
+                warn_of_changes(run.manifest.get("plugins"), origins(experiment), run.path)
+                run.update_manifest(devices=devices_used, numerics=pinned, plugins=origins(experiment))
             seeds = experiment.seeds if run else ()
             trackers = at_the_end.enter_context(Trackers(seeds, partial(_tracker, run, experiment)))
             with Interruption() as stop:
@@ -223,7 +227,8 @@ class Training:
         env_steps = update * self.spec.env_steps_per_update
         state = self.peers.all_gather(state)
         if self.checkpoints and self.directory:
-            self.checkpoints.save(update, state, score, {"env_steps": env_steps, "spec": to_dict(self.spec)})
+            about = {"env_steps": env_steps, "spec": to_dict(self.spec), "plugins": origins(self.spec)}
+            self.checkpoints.save(update, state, score, about)
             now = memory_now()
             self.first_memory = self.first_memory or now
             self.directory.update_manifest(

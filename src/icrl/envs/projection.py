@@ -17,75 +17,19 @@ Scales keep a unit-size input at unit size: ``E|M_o x|^2 / O = |x|^2 / n`` for t
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from icrl.envs.environment import Environment
-from icrl.envs.ladder import Rung
 from icrl.envs.picture import Picture
 from icrl.envs.spaces import Continuous
 from icrl.errors import Problem, SpecError, show
 from icrl.fields import PositiveInt, Spec
+from icrl.plugins import Registry
 from icrl.types import Key, PyTree, Transition
-
-
-@dataclass(frozen=True)
-class ProjectionSpec(Spec):
-    """How tasks are hidden from the agent."""
-
-    kind: Rung = "gaussian"
-    """Rung of the ladder, for observations and actions."""
-    observation_size: PositiveInt = 12
-    """O, what the agent observes of the environment."""
-    action_size: PositiveInt = 2
-    """A, what the agent acts with."""
-    project_observation: bool = True
-    """False: identity for observations, whatever the kind."""
-    project_action: bool = True
-    """False: identity for actions, whatever the kind."""
-    curriculum: tuple[Rung, ...] = ()
-    """Other rungs that training mixes in: each episode is seen through ``kind`` or one of these, drawn evenly."""
-
-    def problems(self) -> list[Problem]:
-        """Bounds, and rungs named twice."""
-        found = super().problems()
-        if len({self.kind, *self.curriculum}) <= len(self.curriculum):
-            expected = f"rungs other than kind = {self.kind}, each once"
-            found.append(Problem("curriculum", show(list(self.curriculum)), expected))
-        return found
-
-    @property
-    def rung(self) -> str:
-        """The rung of observations and actions, as `observation/action` where they differ."""
-        observation = self.kind if self.project_observation else "identity"
-        action = self.kind if self.project_action else "identity"
-        return observation if observation == action else f"{observation}/{action}"
-
-    def build(self, environment: Environment, *, training: bool = False) -> "Projected":
-        """The environment seen through projections of this kind; in training, of the curriculum's also.
-
-        Raises:
-            SpecError: a family that needs room cannot embed the environment's sizes into the agent's.
-        """
-        kinds: tuple[Rung, ...] = (self.kind, *self.curriculum) if training else (self.kind,)
-        untouched: tuple[Rung, ...] = ("identity",) * len(kinds)
-        observation_rungs = kinds if self.project_observation else untouched
-        action_rungs = kinds if self.project_action else untouched
-        problems = []
-        for what, rungs, outer, inner in (
-            ("observation", observation_rungs, self.observation_size, environment.observation_size),
-            ("action", action_rungs, self.action_size, environment.action_space.size),
-        ):
-            if outer < inner and any(FAMILIES[rung].needs_room for rung in rungs):
-                expected = f"at least {inner}, the {what} size of {', '.join(environment.tasks)}"
-                problems.append(Problem(f"{what}_size", show(outer), expected, "raise it, or choose kind gaussian"))
-        if problems:
-            raise SpecError(problems)
-        pairs = tuple(zip(observation_rungs, action_rungs, strict=True))
-        return Projected(environment, self.observation_size, self.action_size, pairs)
 
 
 def _identity(outer: int, inner: int, *, key: Key) -> jax.Array:
@@ -135,14 +79,81 @@ class Family(NamedTuple):
     """What its transpose is to be multiplied by to keep a unit-size action at unit size."""
 
 
-FAMILIES: dict[Rung, Family] = {
+FAMILIES = {
     "identity": Family(_identity),
     "sign": Family(_sign),
     "signed_permutation": Family(_signed_permutation),
     "orthogonal": Family(_orthogonal),
     "gaussian": Family(_gaussian, needs_room=False, action_scale=lambda outer, inner: jnp.sqrt(inner / outer)),
 }
-"""The rungs. All but ``gaussian`` have orthonormal columns. To add one: its draw, a line here, its name in `Rung`."""
+"""The rungs. All but ``gaussian`` have orthonormal columns. To add one: its draw, a line here, its name in `RUNGS`."""
+
+
+def _lacks(found: Any) -> str:
+    """What a family from outside should be instead."""
+    return "" if isinstance(found, Family) else "an icrl.envs.projection.Family"
+
+
+PROJECTIONS = Registry("icrl.projections", FAMILIES, _lacks)
+
+Rung = Annotated[str, PROJECTIONS]
+"""A rung of the ladder, or a family from outside icrl."""
+
+
+@dataclass(frozen=True)
+class ProjectionSpec(Spec):
+    """How tasks are hidden from the agent."""
+
+    kind: Rung = "gaussian"
+    """Rung of the ladder, for observations and actions."""
+    observation_size: PositiveInt = 12
+    """O, what the agent observes of the environment."""
+    action_size: PositiveInt = 2
+    """A, what the agent acts with."""
+    project_observation: bool = True
+    """False: identity for observations, whatever the kind."""
+    project_action: bool = True
+    """False: identity for actions, whatever the kind."""
+    curriculum: tuple[Rung, ...] = ()
+    """Other rungs that training mixes in: each episode is seen through ``kind`` or one of these, drawn evenly."""
+
+    def problems(self) -> list[Problem]:
+        """Bounds, and rungs named twice."""
+        found = super().problems()
+        if len({self.kind, *self.curriculum}) <= len(self.curriculum):
+            expected = f"rungs other than kind = {self.kind}, each once"
+            found.append(Problem("curriculum", show(list(self.curriculum)), expected))
+        return found
+
+    @property
+    def rung(self) -> str:
+        """The rung of observations and actions, as `observation/action` where they differ."""
+        observation = self.kind if self.project_observation else "identity"
+        action = self.kind if self.project_action else "identity"
+        return observation if observation == action else f"{observation}/{action}"
+
+    def build(self, environment: Environment, *, training: bool = False) -> "Projected":
+        """The environment seen through projections of this kind; in training, of the curriculum's also.
+
+        Raises:
+            SpecError: a family that needs room cannot embed the environment's sizes into the agent's.
+        """
+        kinds: tuple[Rung, ...] = (self.kind, *self.curriculum) if training else (self.kind,)
+        untouched: tuple[Rung, ...] = ("identity",) * len(kinds)
+        observation_rungs = kinds if self.project_observation else untouched
+        action_rungs = kinds if self.project_action else untouched
+        problems = []
+        for what, rungs, outer, inner in (
+            ("observation", observation_rungs, self.observation_size, environment.observation_size),
+            ("action", action_rungs, self.action_size, environment.action_space.size),
+        ):
+            if outer < inner and any(PROJECTIONS.find(rung).needs_room for rung in rungs):
+                expected = f"at least {inner}, the {what} size of {', '.join(environment.tasks)}"
+                problems.append(Problem(f"{what}_size", show(outer), expected, "raise it, or choose kind gaussian"))
+        if problems:
+            raise SpecError(problems)
+        pairs = tuple(zip(observation_rungs, action_rungs, strict=True))
+        return Projected(environment, self.observation_size, self.action_size, pairs)
 
 
 class ProjectedTask(NamedTuple):
@@ -201,7 +212,7 @@ class Projected(Environment):
     ) -> tuple[jax.Array, jax.Array]:
         """``M_o`` and ``M_a`` of the given rungs."""
         observed, num_actions = self.inner.observation_size, self.inner.action_space.size
-        observation, action = FAMILIES[observation_rung], FAMILIES[action_rung]
+        observation, action = PROJECTIONS.find(observation_rung), PROJECTIONS.find(action_rung)
         action_matrix = action.sample(self.action_size, num_actions, key=action_key).T
         action_matrix *= action.action_scale(self.action_size, num_actions)
         return observation.sample(self.observation_size, observed, key=observation_key), action_matrix

@@ -1,11 +1,12 @@
 """Task sets: which tasks an experiment trains on and holds out, and how they are presented to the agent.
 
-To add a suite: a file with its environments, a line in `SUITES`, and its name in `TaskSetSpec.suite`.
+To add a suite: a file with its environments, and a line in `SUITES`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, NamedTuple
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple
 
 from icrl.envs import brax_suite, dm_control_suite, memory_length, popgym, stateless_cartpole
 from icrl.envs.action_repeat import ActionRepeat
@@ -13,8 +14,9 @@ from icrl.envs.environment import Environment
 from icrl.envs.multi import Environments
 from icrl.envs.projection import ProjectionSpec
 from icrl.envs.trial import Episodes
-from icrl.errors import Problem, collect, did_you_mean, show
+from icrl.errors import Problem, SpecError, collect, did_you_mean, show
 from icrl.fields import Determines, PositiveInt, Spec
+from icrl.plugins import Registry
 
 
 class Suite(NamedTuple):
@@ -37,6 +39,42 @@ SUITES = {
 }
 
 
+def _lacks(found: Any) -> str:
+    """What a suite from outside should be instead."""
+    if isinstance(found, type) and issubclass(found, Environment):
+        missing = sorted(getattr(found, "__abstractmethods__", ()))
+        return f"one that has {', '.join(missing)}()" if missing else ""
+    if isinstance(found, Suite):
+        return ""
+    return "a class derived from icrl.envs.environment.Environment, or an icrl.envs.suites.Suite"
+
+
+REGISTRY = Registry("icrl.suites", SUITES, _lacks)
+
+
+def find_suite(name: str) -> Suite:
+    """The suite of a name: icrl's own, or one from outside; an environment is a suite of its own `tasks`.
+
+    Raises:
+        SpecError: there is none, or the environment cannot be made. Its path is empty.
+    """
+    found = REGISTRY.find(name)
+    if isinstance(found, Suite):
+        return found
+    try:
+        tasks = tuple(found().tasks)
+    except Exception as error:
+        got = f"{show(name)}, which cannot be made ({type(error).__name__}: {error})"
+        expected = "a frozen dataclass whose fields have defaults, with the names of all its tasks in `tasks`"
+        raise SpecError([Problem("", got, expected)]) from error
+    return Suite(tasks, partial(_one_environment, found))
+
+
+def _one_environment(cls: Callable[..., Environment], tasks: Sequence[str]) -> tuple[Environment, ...]:
+    """An environment from outside, for some of its tasks."""
+    return (cls(tasks=tuple(tasks)),)
+
+
 @dataclass(frozen=True)
 class TaskSetSpec(Spec):
     """The tasks of an experiment and their presentation."""
@@ -45,7 +83,7 @@ class TaskSetSpec(Spec):
     """Tasks the agent learns on; every one gets the same number of rows."""
     held_out: Annotated[tuple[str, ...], Determines("evaluation")] = ()
     """Tasks it meets in evaluation only."""
-    suite: Literal["brax", "bsuite", "cartpole", "dm_control", "popgym"] = "brax"
+    suite: Annotated[str, REGISTRY] = "brax"
     trial_steps: PositiveInt | None = 64
     """Time limit of a trial, in env steps; null where the environments end trials by themselves."""
     action_repeat: PositiveInt = 1
@@ -66,7 +104,10 @@ class TaskSetSpec(Spec):
         found = super().problems()
         if not self.train:
             found.append(Problem("train", "no task", "at least one task"))
-        known = SUITES[self.suite].tasks
+        try:
+            known = find_suite(self.suite).tasks
+        except SpecError as error:
+            return list(dict.fromkeys([*found, *(replace(problem, where="suite") for problem in error.problems)]))
         found += [
             Problem(f"{split}[{index}]", show(task), f"one of {', '.join(known)}", did_you_mean(task, known))
             for split in ("train", "held_out")
@@ -127,7 +168,7 @@ class TaskSetSpec(Spec):
         Raises:
             UserError: the suite needs an optional package that is not installed.
         """
-        SUITES[self.suite].require()
+        find_suite(self.suite).require()
         members = tuple(
             Episodes(
                 self._present(environment, training),
@@ -166,7 +207,7 @@ class TaskSetSpec(Spec):
             yield Problem("projection", "null", "tasks with the same observation size and action space", advice)
 
     def _environments(self, tasks: Sequence[str]) -> Sequence[Environment]:
-        environments = SUITES[self.suite].build(tasks)
+        environments = find_suite(self.suite).build(tasks)
         if self.action_repeat == 1:
             return environments
         return tuple(ActionRepeat(environment, self.action_repeat) for environment in environments)

@@ -6,13 +6,13 @@ from typing import Literal
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from icrl.fields import PositiveInt, Spec
-from icrl.models.sequence import SequenceModel
+from icrl.fields import PositiveInt
+from icrl.models.sequence import ModelSpec, SequenceModel
 from icrl.types import PyTree
 
 
 @dataclass(frozen=True)
-class MLPSpec(Spec):
+class MLPSpec(ModelSpec):
     """A stack of dense layers, applied to every step by itself."""
 
     kind: Literal["mlp"] = "mlp"

@@ -14,15 +14,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from icrl.fields import PositiveInt, Spec
-from icrl.models.sequence import SequenceModel
+from icrl.fields import PositiveInt
+from icrl.models.sequence import ModelSpec, SequenceModel
 from icrl.types import PyTree, select_rows
 
 Memory = tuple[Float[Array, "B H"], ...]
 
 
 @dataclass(frozen=True)
-class RecurrentSpec(Spec):
+class RecurrentSpec(ModelSpec):
     """Fields shared by `GRUSpec` and `LSTMSpec`."""
 
     width: PositiveInt = 64

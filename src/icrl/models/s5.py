@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
 from icrl.errors import Problem, show
-from icrl.fields import PositiveFloat, PositiveInt, Spec
+from icrl.fields import PositiveFloat, PositiveInt
 from icrl.models.hippo import hippo_eigenpairs
 from icrl.models.pairs import to_complex, to_halves
 from icrl.models.scan import Schedule, reference_scan, resettable_scan
-from icrl.models.sequence import SequenceModel
+from icrl.models.sequence import ModelSpec, SequenceModel
 from icrl.types import PyTree
 
 Gate = Literal["full_glu", "half_glu1", "half_glu2", "gelu"]
@@ -27,7 +27,7 @@ CInit = Literal["lecun_normal", "complex_normal", "fan_in_normal"]
 
 
 @dataclass(frozen=True)
-class S5Spec(Spec):
+class S5Spec(ModelSpec):
     """A stack of S5 layers."""
 
     kind: Literal["s5"] = "s5"

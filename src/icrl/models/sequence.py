@@ -6,10 +6,12 @@ or in two halves gives the same outputs; nothing, value or gradient, crosses a r
 """
 
 import abc
+from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
+from icrl.fields import Spec
 from icrl.types import PyTree
 
 
@@ -25,3 +27,18 @@ class SequenceModel(nn.Module):
         self, state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
     ) -> tuple[PyTree, Float[Array, "T B H"]]:
         """Consumes ``x`` and ``reset`` from ``state``; gives the new state and ``y``."""
+
+
+class ModelSpec(Spec, abc.ABC):
+    """What describes a sequence model: a frozen dataclass, whose fields are what a YAML spec may set of it.
+
+    Attributes:
+        width: H, features per step, of what the model is given and of what it gives.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    width: int
+
+    @abc.abstractmethod
+    def build(self, name: str | None = None) -> SequenceModel:
+        """The model this describes; ``name`` is that of its parameters in the agent's."""

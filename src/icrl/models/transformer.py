@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from icrl.errors import Problem, show
-from icrl.fields import PositiveInt, Spec
-from icrl.models.sequence import SequenceModel
+from icrl.fields import PositiveInt
+from icrl.models.sequence import ModelSpec, SequenceModel
 from icrl.types import PyTree
 
 PERIOD = 4
@@ -28,7 +28,7 @@ BLOCK = 128
 
 
 @dataclass(frozen=True)
-class TransformerSpec(Spec):
+class TransformerSpec(ModelSpec):
     """A stack of attention and feed-forward blocks."""
 
     kind: Literal["transformer"] = "transformer"

@@ -13,7 +13,7 @@ from icrl.fields import MAX_SEED, Determines, Label, Name, PositiveFloat, Positi
 from icrl.learners import LearnerSpec
 from icrl.learners.learner import Learner
 from icrl.learners.ppo import PPOSpec
-from icrl.models import MLPSpec, ModelSpec
+from icrl.models import MLPSpec, NamedModel
 from icrl.policy import Policy, PolicySpec
 from icrl.spec.parse import difference, parse, to_dict
 from icrl.timing.spec import BenchmarkSpec
@@ -44,7 +44,7 @@ class SpecialistSpec(Spec):
     num_rows: PositiveInt = 64
     total_env_steps: PositiveInt = 1_000_000
     """Per task."""
-    model: ModelSpec = field(default_factory=lambda: MLPSpec(width=128, num_layers=2))
+    model: NamedModel = field(default_factory=lambda: MLPSpec(width=128, num_layers=2))
     learner: PPOSpec = field(default_factory=PPOSpec)
 
     def problems(self) -> list[Problem]:
@@ -92,7 +92,7 @@ class ExperimentSpec(Spec):
 
     name: Annotated[Name, Determines("nothing")]
     environment: TaskSetSpec
-    model: ModelSpec
+    model: NamedModel
     num_rows: PositiveInt
     """Environments stepped in parallel, over all training tasks; per seed."""
     total_env_steps: PositiveInt

@@ -16,6 +16,7 @@ from typing import Any
 
 from icrl.errors import Problem, SpecError, did_you_mean, show
 from icrl.fields import PositiveInt, Spec
+from icrl.plugins import search
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.parse import apply_overrides, merge, parse, read_yaml
 from icrl.spec.shipped import find_spec_file
@@ -44,6 +45,7 @@ class ExperimentFile:
     def __init__(self, name_or_path: str, scale: str | None = None) -> None:
         """Reads it. Args and Raises are those of `load_experiment`."""
         path = find_spec_file(name_or_path)
+        search(path.parent)
         data = read_yaml(path)
         scales = _named("scales", data.pop("scales", None))
         self.scale, changes = _choose("scale", scales, scale or data.get("default_scale"))

@@ -2,7 +2,8 @@
 
 A spec is a frozen dataclass whose annotations say what a YAML file may hold: `str`, `bool`, `int`, `float`,
 `Literal`, `np.ndarray` (of numbers), `tuple[T, ...]`, `tuple[T1, T2]`, `dict[str, T]`, `T | None`, nested dataclasses
-(a field without default is required), and unions of dataclasses told apart by their `kind: Literal["name"]`.
+(a field without default is required), unions of dataclasses told apart by their `kind: Literal["name"]`, and names of
+a `Registry` (see `icrl.plugins`) or dataclasses whose `kind` is one.
 
     data = apply_overrides(read_yaml(path), ["learner.learning_rate=3e-4"])
     spec = parse(Experiment, data)
@@ -24,7 +25,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import numpy as np
 
 from icrl.errors import Problem, SpecError, collect, did_you_mean, join_path, show
-from icrl.fields import Purpose, determines, field_types, out_of_bounds
+from icrl.fields import Purpose, determines, field_types, out_of_bounds, registry_of
 from icrl.spec.overrides import apply_overrides, difference, merge
 from icrl.spec.yaml_files import read_yaml
 
@@ -52,10 +53,16 @@ def to_dict(spec: Any, determining: Purpose | None = None) -> dict[str, Any]:
     too): where these are equal, so are the numbers.
     """
     return {
-        name: _plain(getattr(spec, name), determining)
+        name: _plain_of_kind(annotation, getattr(spec, name), determining)
         for name, annotation in field_types(type(spec)).items()
         if determining is None or determines(annotation, determining)
     }
+
+
+def _plain_of_kind(annotation: Any, value: Any, determining: Purpose | None) -> Any:
+    """A field's plain value; of a dataclass that is named by its kind, with that, which those from outside lack."""
+    plain, registry = _plain(value, determining), registry_of(annotation)
+    return {"kind": registry.name_of(type(value))} | plain if registry and is_dataclass(value) else plain
 
 
 def _plain(value: Any, determining: Purpose | None) -> Any:
@@ -98,7 +105,33 @@ def _parse_dataclass(cls: Any, data: Any, where: str) -> Any:
 
 
 def _parse_annotated(annotated: Any, data: Any, where: str) -> Any:
-    return parse(get_args(annotated)[0], data, where)
+    cls, registry = get_args(annotated)[0], registry_of(annotated)
+    if registry is None:
+        return parse(cls, data, where)
+    if cls is str:
+        if problems := list(registry.problems(data, where)):
+            raise SpecError(problems)
+        return data
+    if not isinstance(data, Mapping):
+        raise _mismatch(annotated, data, where)
+    if "kind" not in data:
+        raise SpecError([Problem(join_path(where, "kind"), "nothing", registry.expected)])
+    kind = data["kind"]
+    if problems := list(registry.problems(kind, join_path(where, "kind"))):
+        raise SpecError(problems)
+    if kind in registry.builtin:
+        return parse(registry.find(kind), data, where)
+    return _parse_outside(registry.find(kind), {key: value for key, value in data.items() if key != "kind"}, where)
+
+
+def _parse_outside(cls: Any, data: Any, where: str) -> Any:
+    """`data` as a dataclass that is none of icrl's, whose annotations may be any."""
+    try:
+        return parse(cls, data, where)
+    except (TypeError, NameError) as error:
+        got = f"{cls.__module__}:{cls.__qualname__}, whose fields cannot be read ({error})"
+        expected = "annotations such as int, float, str, bool, Literal, tuple[int, ...] and nested dataclasses"
+        raise SpecError([Problem(where, got, expected)]) from error
 
 
 def _parse_union(union: Any, data: Any, where: str) -> Any:
@@ -256,6 +289,8 @@ _IN_QUOTES = "put it in quotes"
 
 def _describe(cls: Any) -> str:
     """What belongs where a spec holds a `cls`."""
+    if registry := registry_of(cls):
+        return registry.expected if get_args(cls)[0] is str else f"a mapping whose kind is {registry.expected}"
     if get_origin(cls) is Annotated:
         cls = get_args(cls)[0]
     if cls in _WORDS:
