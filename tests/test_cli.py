@@ -146,7 +146,7 @@ def test_benchmark_and_report_hand_over_every_argument(commands: Commands):
 def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     for verb in VERBS:
         assert run(verb, *REQUIRED[verb]).exit_code == 0
-    train, evaluate, render, references, benchmark, report, reproduce = commands.calls
+    train, evaluate, render, references, benchmark, check, report, reproduce = commands.calls
     nothing = {"model": None, "seed": None, "scale": None, "point": None, "out": None, "overrides": []}
     processes = {"coordinator": None, "num_processes": None, "process_id": None, "heartbeat_seconds": None}
     assert train == (("some.yaml",), {**nothing, **processes, "num_seeds": None, "devices": None, "wandb": None})
@@ -157,6 +157,7 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     assert references == (("some.yaml",), {"scale": None, "out": None, "overrides": []})
     ask = {"seq_len": "sweep", "throughput": False, "scan": False, "models": None, "match": None, "scale": None}
     assert benchmark == ((None,), {**ask, "out": None})
+    assert check == (("my_models:DecaySpec",), {"overrides": []})
     assert report == ((None,), {"out": None})
     assert reproduce == (([],), {"scale": None, "launcher": "local", "jobs": None, "dry_run": False})
 

@@ -79,7 +79,7 @@ def suite_of(fault: str) -> Suite:
     ("fault", "promise", "how"),
     [
         ("longer", "Observations are float32", "step's observation is float32[2]; expected float32[1]"),
-        ("float flag", "Observations are float32", "AttributeError"),
+        ("float flag", "Observations are float32", "truncated is float32[]; expected bool[]"),
         ("integer state", "Observations are float32", "the state was int32[] and is float32[] after a step"),
         ("log", "Observations and rewards are finite", "rewards are not"),
         ("both", "A step never both", "one did"),
@@ -90,14 +90,18 @@ def suite_of(fault: str) -> Suite:
         (
             "all",
             "A task is the same alone",
-            "for right alone, the suite builds environments of the tasks [(",
+            "for right alone, the suite builds [('right', 'left')]",
         ),
     ],
 )
 def test_a_broken_part_is_named_with_how_it_is_broken(fault: str, promise: str, how: str):
     findings = examine_suite(suite_of(fault))
-    ((_, found),) = [(f.promise, f.broken) for f in findings if f.broken and f.promise.startswith(promise)]
+    broken = [finding for finding in findings if finding.broken]
+    (found,) = [finding.broken for finding in broken if finding.promise.startswith(promise)]
     assert how in found
+    assert broken[0].broken == found, "what follows from a broken part is not told before it"
+    if promise.startswith("Observations are"):
+        assert findings[-1] is broken[0], "without it nothing else is tried"
 
 
 def test_a_suite_that_cannot_be_built_is_told_why():

@@ -82,7 +82,7 @@ def broken_by(fault: str) -> dict[str, str]:
     [
         ("broken", "It is built", "ValueError: shapes do not match"),
         ("unnamed", "The spec is a value", "build(name='model') gives a model named None"),
-        ("columns", "It is built", "TypeError: "),
+        ("columns", "It is built", "ValueError: Incompatible shapes"),
         ("half", "Outputs are float32 [T, B, H]", "the output is float16; expected float32"),
         ("growing", "Outputs are float32 [T, B, H]", "the memory was float32[3,4] and is float32[6,4] after 1 steps"),
         ("complex", "Parameters are real", "is complex64"),
@@ -97,7 +97,7 @@ def broken_by(fault: str) -> dict[str, str]:
         ),
         ("product", "NaN and infinity before a reset", "outputs after the reset are not finite; choose the cleared"),
         ("detached", "Gradients to all parameters", "all are zero"),
-        ("root", "Gradients to all parameters", "that to ['params']['Dense_0']['kernel'] is not"),
+        ("root", "Gradients to all parameters", "that to ['params']['Dense_0']['bias'] is not"),
         ("ahead", "Outputs do not depend on later", "before inputs that were changed: got "),
         ("rows", "A row's outputs", "beside a row that was changed: got "),
     ],

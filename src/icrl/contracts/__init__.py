@@ -33,10 +33,15 @@ class Finding:
     """How it is broken, empty where it is kept."""
 
 
-def examine(parts: Sequence[Callable[[Case], None]], case: Case) -> Iterator[Finding]:
-    """Tries every part on a case; an error inside what is examined breaks the part too."""
-    for part in parts:
-        yield Finding(promise_of(part), how_broken(lambda part=part: part(case)))
+def examine(parts: Sequence[Callable[[Case], None]], case: Case, needed: int = 0) -> Iterator[Finding]:
+    """Tries every part on a case; an error inside what is examined breaks the part too.
+
+    Where one of the first ``needed`` parts is broken, the ones after it are not tried: they would break for that.
+    """
+    for number, part in enumerate(parts):
+        yield (finding := Finding(promise_of(part), how_broken(lambda part=part: part(case))))
+        if finding.broken and number < needed:
+            return
 
 
 def how_broken(attempt: Callable[[], Any]) -> str:

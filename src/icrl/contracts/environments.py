@@ -215,6 +215,6 @@ def examine_suite(suite: Suite, tasks: tuple[str, ...] | None = None) -> list[Fi
     findings = [built]
     for environment in found:
         of = f" ({', '.join(environment.tasks)})" if len(found) > 1 else ""
-        parts = examine(ENVIRONMENT_CONTRACT, EnvironmentCase(environment, suite))
+        parts = examine(ENVIRONMENT_CONTRACT, EnvironmentCase(environment, suite), needed=2)
         findings += [Finding(finding.promise + of, finding.broken) for finding in parts]
     return findings
