@@ -50,6 +50,18 @@ class Instruction:
         ]
 
     @property
+    def group_size(self) -> int:
+        """Devices among which a collective communicates, in any of the ways in which XLA says it."""
+        if listed := re.search(r"replica_groups=\{\{([\d,]+)\}", self.text):  # {{0,1},{2,3}}
+            return len(listed[1].split(","))
+        if iota := re.search(r"replica_groups=\[\d+,(\d+)\]", self.text):  # [2,2]<=[4]
+            return int(iota[1])
+        axes = re.search(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}", self.text)  # mesh['a'=2,'b'=2] {'b'}
+        assert axes, f"groups in other words: {self.text[:200]}"
+        sizes = dict(re.findall(r"'(\w+)'=(\d+)", axes[1]))
+        return math.prod(int(sizes[axis]) for axis in re.findall(r"'(\w+)'", axes[2]))
+
+    @property
     def bytes(self) -> int:
         """Size of its result."""
         shapes = re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", self.result)
@@ -104,16 +116,15 @@ class Program:
         """Names of all element types."""
         return set(re.findall(r"\b(pred|(?:s|u|f|bf|c)\d+)\[", self.text))
 
-    def communication(self, computation: str | None = None) -> Counter[tuple[str, str, int]]:
-        """How often one run of a computation, by default of all, communicates: collective, its groups, bytes.
+    def communication(self, computation: str | None = None) -> Counter[tuple[str, int, int]]:
+        """How often one run of a computation, by default of all, communicates: collective, devices of a group, bytes.
 
         Nothing that need not run may: the devices would wait for those that do not run it.
         """
-        found: Counter[tuple[str, str, int]] = Counter()
+        found: Counter[tuple[str, int, int]] = Counter()
         for instruction in self.computations[computation or self.entry]:
             if instruction.opcode.removesuffix("-start") in COLLECTIVES:
-                groups = re.search(r"replica_groups=(\{\{.*?\}\}|\[.*?\]<=\[.*?\](?:T\([\d,]*\))?)", instruction.text)
-                found[instruction.opcode, groups[1] if groups else "", instruction.bytes] += 1
+                found[instruction.opcode, instruction.group_size, instruction.bytes] += 1
             for called in instruction.always:
                 for what, count in self.communication(called).items():
                     found[what] += count * (instruction.turns or 1)
