@@ -32,9 +32,8 @@ def learner(num_devices: int, num_seeds: int) -> SharedLearner:
     counting = projection.build(Counting(("endless", "ends_at_2"), terminates_at=(0, 2)), training=True)
     episodes = Episodes(counting, trial_steps=4, trials_per_episode=TRIALS, stagger=True)
     environments = Environments((episodes,), TASKS * ROWS_PER_TASK)
-    policy = PolicySpec(encoder=(16,), heads=(16,)).build(
-        S5Spec(width=8, num_layers=1, state_size=8), environments.action_space
-    )
+    model = S5Spec(width=8, num_layers=1, state_size=8, schedule="sequential")  # of all that any backend has
+    policy = PolicySpec(encoder=(16,), heads=(16,)).build(model, environments.action_space)
     ppo = PPOSpec(rollout_steps=STEPS, num_epochs=EPOCHS, num_minibatches=MINIBATCHES, anneal_learning_rate=True)
     return SharedLearner(ppo.build(policy, environments, 100), mesh_of(jax.devices()[:num_devices], num_seeds))
 
