@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ def __getattr__(name: str) -> Any:
     """Imports what acts when it is first asked for, since that takes JAX: the command line answers without."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from icrl import agent
+    with redirect_stdout(StringIO()):  # MuJoCo prints that an optional package is missing
+        from icrl import agent
 
     return getattr(agent, name)

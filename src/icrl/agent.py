@@ -2,6 +2,8 @@
 
 ```python
 agent = icrl.load("meta_brax-s5")
+print(agent.play("reacher_spin").mean(axis=0))  # mean return of each trial
+
 environments = agent.environments(["reacher_spin"], num_rows=8)
 state, timestep = environments.reset(key=jax.random.PRNGKey(0))
 memory = agent.initial_memory(8)
@@ -18,8 +20,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
+from icrl.adaptation import measure
 from icrl.distributions import sample_rows
 from icrl.envs.multi import Environments
 from icrl.errors import UserError, show
@@ -73,6 +77,24 @@ class Agent:
         if unknown := [task for task in tasks if task not in self.tasks]:
             raise UserError(f"tasks: got {show(unknown)}; expected some of {', '.join(self.tasks)}")
         return self.spec.environment.build(tasks, num_rows or len(tasks), trials_per_episode=trials)
+
+    def play(
+        self, task: str, *, episodes: int = 32, trials: int | None = None, seed: int = 0
+    ) -> Float[np.ndarray, "B N"]:
+        """Returns of whole episodes, by episode and trial; nothing is learned by gradient steps.
+
+        Args:
+            task: one of `tasks`.
+            episodes: side by side, each under projections of its own.
+            trials: of an episode; by default as many as in training.
+            seed: determines projections, starts and actions.
+
+        Raises:
+            UserError: there is no such task.
+        """
+        environments = self.environments([task], episodes, trials=trials)
+        run = jax.jit(partial(measure, self.policy, environments, sample=self.spec.evaluation.sample_actions))
+        return np.asarray(run(self.params, jnp.int32(0), key=jax.random.PRNGKey(seed)).returns)
 
     def initial_memory(self, batch: int) -> PyTree:
         """Cleared memory for ``batch`` rows."""

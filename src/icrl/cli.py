@@ -286,7 +286,8 @@ def benchmark(
     scale: Annotated[
         str | None,
         typer.Option(
-            metavar="smoke|cpu|paper", help="Size of the models.  [default: the spec's; paper for --scan without one]"
+            metavar="smoke|cpu|gpu|paper",
+            help="Size of the models.  [default: the spec's; paper for --scan without one]",
         ),
     ] = None,
     out: options.Out = None,

@@ -54,7 +54,7 @@ Target = Annotated[
 ]
 Model = Annotated[str | None, typer.Option(metavar="NAME", help="One of the spec's models.  [default: the spec's]")]
 Scale = Annotated[
-    str | None, typer.Option(metavar="smoke|cpu|paper", help="Size of the experiment.  [default: the spec's]")
+    str | None, typer.Option(metavar="smoke|cpu|gpu|paper", help="Size of the experiment.  [default: the spec's]")
 ]
 Point = Annotated[
     str | None, typer.Option(metavar="NAME", help="One of the spec's grid of runs.  [default: off the grid]")
