@@ -93,6 +93,21 @@ def test_targets_follow_the_flags_of_episodes_not_of_trials():
     np.testing.assert_allclose(batch.target, batch.advantage + steps.value, rtol=1e-6)
 
 
+def test_a_trials_own_end_ends_the_return_where_asked_and_a_time_limit_does_not():
+    state, _ = collected()
+    learner = ppo(replace(SPEC, termination_ends_return=True))
+    _, batch = jit(learner.collect)(state.agent, state.carry, key=jax.random.key(5))
+    steps = jax.tree.map(np.asarray, batch.trajectory)
+    end = steps.terminated | steps.episode_end
+    assert np.any(steps.truncated & ~end)
+    assert np.any(steps.terminated & ~steps.episode_end)
+    following = np.where(end, steps.bootstrap, np.concatenate([steps.value[1:], np.zeros((1, NUM_ROWS))]))
+    np.testing.assert_array_equal(following[steps.terminated], 0)
+    expected = brute_force(0.5 * steps.reward, steps.value, following, end, 0.9, 0.8)
+    inside = np.flip(np.maximum.accumulate(np.flip(end, 0)), 0)
+    np.testing.assert_allclose(batch.advantage[inside], expected[inside], rtol=1e-4, atol=1e-5)
+
+
 def test_the_last_step_of_a_rollout_looks_at_the_value_of_the_next():
     state, batch = collected()
     steps, now = batch.trajectory, state.carry.timestep

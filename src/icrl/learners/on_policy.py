@@ -28,6 +28,9 @@ class OnPolicySpec(Hyperparameters):
     standardize_by_task: bool = True
     """Do so task by task: tasks whose returns vary little then weigh as much as others; so do tasks of which nothing is
     known yet, and whose advantages are noise."""
+    termination_ends_return: bool = False
+    """A trial's own end ends the return too, though the episode goes on. Where every step earns the same, a fall costs
+    nothing otherwise but in an episode's last trials."""
 
 
 class Batch(NamedTuple):
@@ -69,12 +72,13 @@ class OnPolicy(Learner):
         after, trajectory = rollout(act, self.environments, carry, spec.rollout_steps, key=key)
         now = after.timestep
         _, last = self.policy.act(agent.params, after.memory, now.observation, now.episode_start)
-        following = next_values(trajectory.value, last.value, trajectory.episode_end, trajectory.bootstrap)
+        end = trajectory.episode_end | trajectory.terminated if spec.termination_ends_return else trajectory.episode_end
+        following = next_values(trajectory.value, last.value, end, trajectory.bootstrap)
         advantage = generalized_advantage(
             spec.reward_scale * trajectory.reward,
             trajectory.value,
             following,
-            trajectory.episode_end,
+            end,
             discount=spec.discount,
             trace=spec.trace,
         )
