@@ -211,6 +211,17 @@ def test_clipped_eigenvalues_cannot_make_the_state_grow():
     assert np.max(np.abs(run(free, growing) - run(free, marginal))) > 0.1
 
 
+def test_no_mode_remembers_for_longer_than_the_longest_memory():
+    params = initial()
+    delta = np.exp(params["log_delta"])
+    slow, bound = ({**params, "lambda_re": -np.float32(1 / steps) / delta} for steps in (1000, 5))
+    bounded = StateSpace(replace(SPEC, longest_memory=5.0))
+    np.testing.assert_allclose(run(bounded, slow), run(StateSpace(SPEC), bound), **TOLERANCE)
+    assert np.max(np.abs(run(StateSpace(SPEC), slow) - run(StateSpace(SPEC), bound))) > 0.1
+    faster = {**params, "lambda_re": -np.float32(1 / 4) / delta}
+    np.testing.assert_allclose(run(bounded, faster), run(StateSpace(SPEC), faster), **TOLERANCE)
+
+
 @pytest.mark.parametrize("gate", ["full_glu", "half_glu1", "half_glu2", "gelu"])
 def test_gates_follow_the_original_code(gate):
     """``v = gelu(y)``: full_glu (W v) s(G v), half_glu1 v s(G v), half_glu2 y s(G v), gelu v."""

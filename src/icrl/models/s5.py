@@ -58,6 +58,9 @@ class S5Spec(ModelSpec):
     ``[H, P]`` of variance 1 in the eigenbasis; or real ``[H, N]`` before it, variance 1 / N, its fan-in."""
     clip_eigenvalues: bool = True
     """Keep the real parts of the eigenvalues at or below -1e-4, so that the state can never grow."""
+    longest_memory: PositiveFloat | None = None
+    """Time constant, in steps, that no mode can be trained beyond, so that the state has settled before training's
+    episodes end, and in longer ones is no stranger; null: no such bound."""
     reset: bool = True
     """False is the paper's ablation: memory runs on across episode starts."""
     schedule: Schedule = "auto"
@@ -155,9 +158,10 @@ class StateSpace(nn.Module):
 
         if spec.clip_eigenvalues:
             lambda_re = jnp.minimum(lambda_re, -1e-4)
-        lambda_bar, input_scale = discretize(
-            jax.lax.complex(lambda_re, lambda_im), jnp.exp(log_delta), spec.discretization
-        )
+        delta_P = jnp.exp(log_delta)
+        if spec.longest_memory is not None:
+            lambda_re = jnp.minimum(lambda_re, -1 / (spec.longest_memory * delta_P))
+        lambda_bar, input_scale = discretize(jax.lax.complex(lambda_re, lambda_im), delta_P, spec.discretization)
         if spec.rotation == "ring":  # after discretisation: no time step, and no training, changes the angles
             lambda_bar = lambda_bar * ring(pairs)
         b_bar_H2P = to_halves(to_complex(b_H2P) * input_scale)
