@@ -75,7 +75,7 @@ def test_every_figure_is_drawn_shown_and_printed(results: Path, capsys: pytest.C
     names = ("adaptation", "ladder", "bars", "reward-by-step", "learning")
     assert sorted(shown) == sorted(results / "figures" / f"probe-smoke-{name}.png" for name in names)
     assert sorted((results / "figures").iterdir()) == sorted(shown)
-    assert sorted(capsys.readouterr().out.split()) == sorted(map(str, [readme, *shown]))
+    assert sorted(capsys.readouterr().out.split()) == sorted(map(str, [readme, results / "index.html", *shown]))
 
 
 def test_another_folder_takes_what_is_written(results: Path, tmp_path: Path):

@@ -13,6 +13,7 @@ from icrl.report.benchmark_tables import BENCHMARKS
 from icrl.report.comparison import load_comparisons
 from icrl.report.grid import load_grids
 from icrl.report.illustrations import illustrate, illustrate_grid
+from icrl.report.page import PAGE, write_page
 from icrl.report.readme import benchmark_section, write_readme
 from icrl.report.style import save
 
@@ -20,7 +21,7 @@ SWEEP = "Bands hold the middle half of the repetitions; grey lines grow with the
 
 
 def report(results: Path | None = None, *, out: Path | None = None) -> None:
-    """Write the README.md and figures/ of a results folder, into it or into `out`; print their paths.
+    """Write the README.md, index.html and figures/ of a results folder, into it or into `out`; print their paths.
 
     Raises UserError if the folder holds no record, or a malformed one; nothing is written then.
     """
@@ -33,6 +34,7 @@ def report(results: Path | None = None, *, out: Path | None = None) -> None:
     captions = {comparison.name: illustrate(comparison, out / "figures") for comparison in comparisons}
     captions |= {grid.name: illustrate_grid(grid, out / "figures") for grid in grids}
     print(write_readme(comparisons, captions, out / "README.md", grids, sections))
+    print(write_page(comparisons, captions, out / PAGE, grids, sections))
     for paths in captions.values():
         print(*paths, sep="\n")
 

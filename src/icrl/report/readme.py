@@ -56,11 +56,21 @@ def write_readme(
 
     `captions` of figures are by their names.
     """
-    sections = [_section(c, _figures(captions.get(c.name, {}), path.parent)) for c in comparisons]
-    sections += [_grid_section(g, _figures(captions.get(g.name, {}), path.parent)) for g in grids]
+    sections = experiment_sections(comparisons, captions, path.parent, grids).values()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([INTRODUCTION, *sections, *benchmarks]), encoding="utf-8")
     return path
+
+
+def experiment_sections(
+    comparisons: Iterable[Comparison],
+    captions: Mapping[str, Mapping[Path, str]],
+    folder: Path,
+    grids: Iterable[Grid] = (),
+) -> dict[str, str]:
+    """The Markdown of every comparison and grid by its name; figures have captions and are linked from ``folder``."""
+    sections = {c.name: _section(c, _figures(captions.get(c.name, {}), folder)) for c in comparisons}
+    return sections | {g.name: _grid_section(g, _figures(captions.get(g.name, {}), folder)) for g in grids}
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
