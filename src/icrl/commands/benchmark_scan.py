@@ -18,13 +18,13 @@ from icrl.spec.experiment_file import load_experiment
 from icrl.timing.idle import idle_environments
 from icrl.timing.machine import peak_bytes
 from icrl.timing.programs import Clock, Interval, Program, interleave, ratios
-from icrl.timing.state_space import SHAPES, measure_layer
+from icrl.timing.state_space import LARGE, SHAPES, measure_layer
 
 LAYER_REPETITIONS = 15
 
 
 def benchmark_scan(spec: str | None = None, *, scale: str | None = None, out: Path | None = None) -> None:
-    """Times one layer at four shapes and one update of the spec's S5, and writes ``scan.json``; prints the tables.
+    """Times one layer at several shapes and one update of the spec's S5, and writes ``scan.json``; prints the tables.
 
     Without a spec the update has the paper's size.
 
@@ -36,7 +36,7 @@ def benchmark_scan(spec: str | None = None, *, scale: str | None = None, out: Pa
     folder = record_folder(out)
     console = Console(stderr=True, highlight=False)
     layers = []
-    for shape in SHAPES:
+    for shape in SHAPES if jax.default_backend() == "cpu" else (*SHAPES, LARGE):
         console.print(f"one layer at {tuple(shape)}: compiling and timing")
         layers.append(measure_layer(shape, LAYER_REPETITIONS, clock))
     console.print("a whole update: compiling, the plain form too, which takes a minute")

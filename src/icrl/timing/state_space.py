@@ -16,6 +16,7 @@ from icrl.models.scan import Schedule, resolve
 from icrl.timing.programs import Clock, Interval, Program, interleave, ratios
 
 SCHEDULES: tuple[Schedule, ...] = ("plain", "parallel", "chunked", "sequential")
+"""On any device; on a GPU also ``kernel``, which a CPU only interprets."""
 
 
 class Shape(NamedTuple):
@@ -28,6 +29,8 @@ class Shape(NamedTuple):
 
 
 SHAPES = (Shape(1024, 8, 256, 128), Shape(1024, 64, 64, 32), Shape(128, 64, 64, 32), Shape(1024, 1, 16, 8))
+LARGE = Shape(1024, 256, 256, 128)
+"""Also measured on an accelerator: enough for its memory to be the limit."""
 
 
 def layer_programs(shape: Shape, clock: Clock) -> dict[str, Program]:
@@ -58,7 +61,8 @@ def layer_programs(shape: Shape, clock: Clock) -> dict[str, Program]:
 
         return program(layer)
 
-    programs = {str(schedule): with_schedule(schedule) for schedule in SCHEDULES}
+    schedules = (*SCHEDULES, "kernel") if jax.default_backend() == "gpu" else SCHEDULES
+    programs = {str(schedule): with_schedule(schedule) for schedule in schedules}
     return programs | {
         "products": program(lambda lambda_2P, b_H2P, c_2PH, u_TBH, reset_TB, x_B2P: u_TBH @ b_H2P @ c_2PH)
     }
