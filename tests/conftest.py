@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.signatures import check_the_core
 
@@ -25,6 +26,10 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
 
 check_the_core()
+
+# On a machine that others share, slow says nothing of the code.
+settings.register_profile("icrl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("icrl")
 
 
 @pytest.fixture(autouse=True)
