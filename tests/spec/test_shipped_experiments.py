@@ -48,6 +48,19 @@ def test_every_shipped_experiment_builds_at_every_scale_with_every_model(name: s
     assert value.shape == rows.shape
 
 
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "benchmark"])
+def test_an_update_at_gpu_scale_gives_a_state_like_the_one_it_takes(name: str):
+    """At full size, of which nothing is computed: only types and shapes."""
+    spec = load_experiment(name, scale="gpu", point=next(iter(ExperimentFile(name, "gpu").points), None))
+    if spec.environment.suite == "dm_control":
+        pytest.importorskip("mujoco_playground", reason="needs the optional package playground")
+    learner = spec.build()
+    state = jax.eval_shape(learner.init, jax.random.PRNGKey(0))
+    after, metrics = jax.eval_shape(learner.update, state)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+    assert metrics["loss"].shape == ()
+
+
 @pytest.mark.parametrize("name", ["meta_brax", "meta_cartpole", "meta_dm_control", "popgym"])
 def test_eight_devices_share_the_rows_of_paper_scale(name: str):
     spec = load_experiment(name, scale="paper")
