@@ -20,7 +20,7 @@ from icrl import cli
 from icrl.cli import app
 from icrl.errors import MachineError, SpecError, UserError
 
-VERBS = ("train", "evaluate", "render", "references", "benchmark", "check", "report", "reproduce")
+VERBS = ("train", "evaluate", "render", "references", "benchmark", "check", "compare", "report", "reproduce")
 """Each is a function of the module of `icrl.commands` that is named like it."""
 REQUIRED = {
     "train": ["some.yaml"],
@@ -29,6 +29,7 @@ REQUIRED = {
     "references": ["some.yaml"],
     "benchmark": ["--seq-len", "sweep"],
     "check": ["my_models:DecaySpec"],
+    "compare": ["a_run", "another"],
     "report": [],
     "reproduce": [],
 }
@@ -146,7 +147,7 @@ def test_benchmark_and_report_hand_over_every_argument(commands: Commands):
 def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     for verb in VERBS:
         assert run(verb, *REQUIRED[verb]).exit_code == 0
-    train, evaluate, render, references, benchmark, check, report, reproduce = commands.calls
+    train, evaluate, render, references, benchmark, check, compare, report, reproduce = commands.calls
     nothing = {"model": None, "seed": None, "scale": None, "point": None, "out": None, "overrides": []}
     processes = {"coordinator": None, "num_processes": None, "process_id": None, "heartbeat_seconds": None}
     assert train == (("some.yaml",), {**nothing, **processes, "num_seeds": None, "devices": None, "wandb": None})
@@ -158,6 +159,7 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     ask = {"seq_len": "sweep", "throughput": False, "scan": False, "models": None, "match": None, "scale": None}
     assert benchmark == ((None,), {**ask, "out": None})
     assert check == (("my_models:DecaySpec",), {"overrides": []})
+    assert compare == ((["a_run", "another"],), {"out": None})
     assert report == ((None,), {"out": None})
     assert reproduce == (([],), {"scale": None, "launcher": "local", "jobs": None, "dry_run": False})
 
@@ -175,7 +177,7 @@ def test_the_real_command_takes_what_its_verb_hands_over(verb: str, monkeypatch:
 def test_a_tilde_is_the_home_folder_in_every_path(commands: Commands, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", "/home/me")
     taking = [verb for verb in VERBS if "--out" in run(verb, "--help").stdout]
-    assert len(taking) == 6
+    assert len(taking) == 7
     for verb in taking:
         assert run(verb, *REQUIRED[verb], "--out=~/there").exit_code == 0
     assert run("report", "~/results").exit_code == 0

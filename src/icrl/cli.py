@@ -69,27 +69,16 @@ def train(
     overrides: options.Overrides = None,
     model: options.Model = None,
     seed: options.Seed = None,
-    num_seeds: Annotated[
-        int | None,
-        typer.Option(
-            parser=options.count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"
-        ),
-    ] = None,
+    num_seeds: options.NumSeeds = None,
     scale: options.Scale = None,
     point: options.Point = None,
-    devices: Annotated[
-        str | None,
-        typer.Option(metavar="N|all", help="Devices that share seeds and rows; CPU cores count.  [default: all]"),
-    ] = None,
+    devices: options.Devices = None,
     coordinator: options.Coordinator = None,
     num_processes: options.NumProcesses = None,
     process_id: options.ProcessId = None,
     heartbeat_seconds: options.Heartbeat = None,
     out: options.Out = None,
-    wandb: Annotated[
-        Literal["offline", "online", "disabled"] | None,
-        typer.Option(help="Weights & Biases mode; offline needs no account.  [default: offline]", show_default=False),
-    ] = None,
+    wandb: options.Wandb = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Train the agents of a spec. The same command again resumes where it stopped.
@@ -133,21 +122,9 @@ def evaluate(
     ] = None,
     scale: options.Scale = None,
     point: options.Point = None,
-    tasks: Annotated[
-        Literal["train", "held_out", "all"] | None,
-        typer.Option(help="Which tasks of the spec.  [default: all]", show_default=False),
-    ] = None,
-    episodes: Annotated[
-        int | None, typer.Option(parser=options.count, metavar="N", help="Episodes a task.  [default: the spec's]")
-    ] = None,
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            parser=options.count,
-            metavar="N",
-            help="Trials an episode; may exceed training's.  [default: the spec's]",
-        ),
-    ] = None,
+    tasks: options.Tasks = None,
+    episodes: options.Episodes = None,
+    trials: options.Trials = None,
     out: options.Out = None,
     verbose: options.Verbose = False,
 ) -> None:
@@ -279,10 +256,7 @@ def benchmark(
         str | None,
         typer.Option(metavar="A,B,...", help="Models of --seq-len or --throughput.  [default: all, the spec's]"),
     ] = None,
-    match: Annotated[
-        Literal["parameters", "width", "none"] | None,
-        typer.Option(help="What the models of --seq-len share with s5.  [default: the spec's]", show_default=False),
-    ] = None,
+    match: options.Match = None,
     scale: Annotated[
         str | None,
         typer.Option(
@@ -338,6 +312,24 @@ def check(
         with quiet_imports():
             from icrl.commands.check import check as run
         run(name, overrides=overrides or [])
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN_DIR...", help="Run directories, or agents of icrl's own.")],
+    out: options.Out = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Put runs side by side, finished or not: learning curves, adaptation by trial, tables, their specs' differences.
+
+    \b
+    icrl compare results/runs/meta_brax/cpu/s5/seed0 results/runs/meta_brax/cpu/gru/seed0
+    icrl compare results/runs/meta_brax/cpu/*/seed0 --out /tmp/compared
+    """
+    with failing_with_an_exit_code("compare", verbose):
+        with quiet_imports():
+            from icrl.commands.compare import compare as run
+        run(runs, out=out)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -80,4 +80,35 @@ ProcessId = Annotated[
 Heartbeat = Annotated[
     int | None,
     typer.Option(parser=count, metavar="S", help="A process silent for so long is lost.  [default: 100]"),
+]
+NumSeeds = Annotated[
+    int | None,
+    typer.Option(parser=count, metavar="N", help="Independent agents, trained together.  [default: the spec's]"),
+]
+Devices = Annotated[
+    str | None,
+    typer.Option(metavar="N|all", help="Devices that share seeds and rows; CPU cores count.  [default: all]"),
+]
+Wandb = Annotated[
+    Literal["offline", "online", "disabled"] | None,
+    typer.Option(help="Weights & Biases mode; offline needs no account.  [default: offline]", show_default=False),
+]
+Tasks = Annotated[
+    Literal["train", "held_out", "all"] | None,
+    typer.Option(help="Which tasks of the spec.  [default: all]", show_default=False),
+]
+Episodes = Annotated[
+    int | None, typer.Option(parser=count, metavar="N", help="Episodes a task.  [default: the spec's]")
+]
+Trials = Annotated[
+    int | None,
+    typer.Option(
+        parser=count,
+        metavar="N",
+        help="Trials an episode; may exceed training's.  [default: the spec's]",
+    ),
+]
+Match = Annotated[
+    Literal["parameters", "width", "none"] | None,
+    typer.Option(help="What the models of --seq-len share with s5.  [default: the spec's]", show_default=False),
 ]

@@ -1,6 +1,10 @@
 """Progress without a terminal: plain lines on stderr, not too many, and the speed since compiling ended."""
 
+import io
+import re
+
 import pytest
+from rich.console import Console
 
 from icrl.commands.progress import SECONDS_BETWEEN_LINES, Progress
 
@@ -48,3 +52,62 @@ def test_messages_are_printed_as_they_are(clock: Clock, capsys: pytest.CaptureFi
     with Progress(total=1, clock=clock) as progress:
         progress.say(text)
     assert capsys.readouterr().err == f"{text}\n"
+
+
+def test_a_phase_says_how_long_it_took_last_and_how_long_it_took(clock: Clock, capsys: pytest.CaptureFixture[str]):
+    with Progress(total=1, clock=clock) as progress:
+        with progress.phase("compiling", last=38.4):
+            clock.seconds = 41.0
+        with progress.phase("compiling", hint="the cache will have it"):
+            pass
+        with progress.phase("evaluating"):
+            pass
+    assert capsys.readouterr().err.splitlines() == [
+        "compiling (about 38 s, as last time)",
+        "compiling took 41 s",
+        "compiling (the cache will have it)",
+        "compiling took 0 s",
+        "evaluating",
+        "evaluating took 0 s",
+    ]
+
+
+def on_a_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> tuple[Progress, io.StringIO]:
+    screen = io.StringIO()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    return Progress(total=100, clock=clock), screen
+
+
+def shown(progress: Progress) -> str:
+    """The bar as it stands."""
+    console = Console(width=120, file=io.StringIO(), force_terminal=False)
+    console.print(progress._bar.make_tasks_table(progress._bar.tasks))
+    return console.file.getvalue().strip()  # type: ignore[attr-defined]
+
+
+def test_a_bar_shows_the_phase_and_the_time_left_of_each(clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    progress, _ = on_a_terminal(clock, monkeypatch)
+    progress._bar.get_time = clock
+    assert shown(progress) == ""
+    with progress.phase("compiling", last=40.0):
+        clock.seconds = 10.0
+        assert re.fullmatch(r"compiling .*10 s, about 30 s left", shown(progress))
+        clock.seconds = 45.0
+        assert re.fullmatch(r"compiling .*45 s", shown(progress))
+    with progress.phase("compiling"):
+        clock.seconds = 50.0
+        assert re.fullmatch(r"compiling .*5 s", shown(progress))
+    progress.begin()
+    clock.seconds = 60.0
+    progress.advance(50, score=1.5)
+    assert re.fullmatch(r"training  50 % .*50 of 100 env steps, 5/s, return 1\.50, left .*", shown(progress))
+
+
+def test_a_phase_that_fails_leaves_no_trace_on_the_bar(clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    progress, _ = on_a_terminal(clock, monkeypatch)
+    with pytest.raises(ValueError, match="no"), progress.phase("compiling"):
+        raise ValueError("no")
+    assert shown(progress) == ""

@@ -1,15 +1,17 @@
-"""Progress on stderr: a bar on a terminal, plain lines elsewhere."""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, as in a log or a notebook."""
 
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.progress_bar import ProgressBar
+from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -33,6 +35,33 @@ class _Lasting:
             self._stream.flush()
 
 
+class _Filling(BarColumn):
+    """A bar that steps fill, or, in a phase, the time that it took last; without one it pulses."""
+
+    def render(self, task: Task) -> ProgressBar:
+        """The bar as it is now."""
+        if not task.fields.get("phase"):
+            return super().render(task)
+        last, elapsed = task.fields["last"], task.elapsed or 0.0
+        pulse = last is None or elapsed >= last
+        return ProgressBar(total=last or 1, completed=elapsed, width=40, pulse=pulse, animation_time=task.get_time())
+
+
+class _Left(ProgressColumn):
+    """The time left: by the speed so far, or, in a phase, by how long it took last."""
+
+    max_refresh = 0.5
+    _of_steps = TimeRemainingColumn()
+
+    def render(self, task: Task) -> Text:
+        """The text as it is now."""
+        if not task.fields.get("phase"):
+            return Text("left ") + self._of_steps.render(task)
+        last, elapsed = task.fields["last"], task.elapsed or 0.0
+        left = f", about {last - elapsed:.0f} s left" if last is not None and elapsed < last else ""
+        return Text(f"{elapsed:.0f} s{left}")
+
+
 class Progress:
     """How far training is, how fast it goes, and how well the agent does."""
 
@@ -44,15 +73,14 @@ class Progress:
         self._console = Console(file=cast(IO[str], _Lasting(sys.stderr)), highlight=False, soft_wrap=True, quiet=silent)
         self._started = self._last_line = clock()
         self._bar = Bar(
-            TextColumn("{task.percentage:>3.0f} %"),
-            BarColumn(),
+            TextColumn("{task.description}{task.percentage:>3.0f} %"),
+            _Filling(),
             TextColumn("{task.fields[text]}"),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            _Left(),
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=total, completed=done, text="starting,")
+        self._task = self._bar.add_task("training ", total=total, completed=done, text="", visible=False)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -67,9 +95,32 @@ class Progress:
         """Prints a message above the bar."""
         self._console.print(text, markup=False)
 
+    @contextmanager
+    def phase(self, name: str, last: float | None = None, hint: str = "") -> Iterator[None]:
+        """Shows that something goes on whose end is not in sight.
+
+        Args:
+            name: what, such as `compiling`.
+            last: seconds that it took last time, which is the only estimate there is.
+            hint: what to know where there is none.
+        """
+        started = self._clock()
+        about = f" (about {last:.0f} s, as last time)" if last is not None else f" ({hint})" if hint else ""
+        self.say(f"{name}{about}")
+        columns = self._bar.columns
+        self._bar.columns = (TextColumn("{task.description}"), *columns[1:])
+        task = self._bar.add_task(name, total=None, text="", phase=True, last=last)
+        try:
+            yield
+        finally:
+            self._bar.remove_task(task)
+            self._bar.columns = columns
+        self.say(f"{name} took {self._clock() - started:.0f} s")
+
     def begin(self) -> None:
         """Starts the clock that speed is measured by: compiling is over."""
         self._started = self._clock()
+        self._bar.update(self._task, visible=True)
 
     def advance(self, done: int, score: float | None) -> None:
         """Shows that ``done`` env steps are behind, and the latest return."""
@@ -77,7 +128,7 @@ class Progress:
         speed = (done - self._done_before) / max(now - self._started, 1e-9)
         shown = "" if score is None else f", return {score:.2f}"
         text = f"{done:,} of {self._total:,} env steps, {speed:,.0f}/s{shown},"
-        self._bar.update(self._task, completed=done, text=text)
+        self._bar.update(self._task, completed=done, text=text, visible=True)
         last = done >= self._total
         if not self._console.is_terminal and (last or now - self._last_line >= SECONDS_BETWEEN_LINES):
             left = (self._total - done) / max(speed, 1e-9)

@@ -27,6 +27,7 @@ from icrl.runs import compilation_cache, numerics, processes
 from icrl.runs.checkpoints import Checkpoint, Checkpoints
 from icrl.runs.directory import CHECKPOINTS, EVALUATION, RunDirectory
 from icrl.runs.interruption import Interruption
+from icrl.runs.past import last_time
 from icrl.runs.processes import Peers
 from icrl.runs.provenance import this_machine
 from icrl.runs.trackers import Tracker, Trackers, WandbTracker
@@ -88,9 +89,12 @@ def train(
                 directory = out or experiment.default_directory
                 run = RunDirectory.open(directory, to_dict(experiment), ["icrl", *sys.argv[1:]], training_changes)
                 at_the_end.enter_context(run)
-                devices_used = [str(device) for device in mesh.devices.flat]
                 warn_of_changes(run.manifest.get("plugins"), origins(experiment), run.path)
-                run.update_manifest(devices=devices_used, numerics=pinned, plugins=origins(experiment))
+                run.update_manifest(
+                    devices=[str(device) for device in mesh.devices.flat],
+                    numerics=pinned,
+                    plugins=origins(experiment),
+                )
             seeds = experiment.seeds if run else ()
             trackers = at_the_end.enter_context(Trackers(seeds, partial(_tracker, run, experiment)))
             with Interruption() as stop:
@@ -101,7 +105,9 @@ def train(
 
 def _evaluate(spec: ExperimentSpec, run: RunDirectory, trackers: Trackers) -> None:
     """Evaluates the trained agents; writes the record, closes the run, and shows on screen and to trackers."""
-    record = save_record(evaluate_run(Checkpoint.newest(run.path), spec, run=run), run.path / EVALUATION)
+    with Progress(1) as progress, progress.phase("evaluating", last_time("evaluate_seconds", run)):
+        record = save_record(evaluate_run(Checkpoint.newest(run.path), spec, run=run), run.path / EVALUATION)
+    run.update_manifest(evaluate_seconds=record.seconds)
     run.close("done")
     figures = show_evaluation(record, run.path)
     for index, tracker in enumerate(trackers.open()):
@@ -129,6 +135,7 @@ class Training:
         self.trackers = trackers
         self.checkpoints = Checkpoints(run.path / CHECKPOINTS, keep=spec.checkpoint.keep) if run else None
         self.first_memory: dict[str, int] = {}
+        self.origins = origins(spec)
 
     def run(self, stop: Interruption) -> None:
         """Trains to the end of the budget, from the newest checkpoint if there is one.
@@ -151,22 +158,27 @@ class Training:
                 return
             if self.spec.wandb == "online":  # a login that is refused should not cost the compiling first
                 self.trackers.open()
-            self.progress.say("compiling (a later start of the same spec finds the result in the cache)")
-            state, run_chunk = self._compile(lambda: init(keys), template, state)
+            last = last_time("compile_seconds", self.directory) if self.directory else None
+            hint = "a later start of the same spec finds the result in the cache"
+            with self.progress.phase("compiling", last, hint):
+                state, run_chunk = self._compile(lambda: init(keys), template, state)
             self._loop(update, state, run_chunk, stop)
 
     def _compile(
         self, fresh: Callable[[], LearnerState], template: LearnerState, restored: LearnerState | None
     ) -> tuple[LearnerState, Compiled]:
         """The restored state or a fresh one, on its devices, while the program that trains a chunk is compiled."""
-        sharding = self.learner.sharding
+        started, sharding = self.clock(), self.learner.sharding
         run_chunk = self.learner.lower(self.spec.updates_per_chunk, template)
         with ThreadPoolExecutor() as threads:
             compiling = threads.submit(run_chunk.compile)
             state = fresh() if restored is None else self.peers.shard(restored, sharding)
             compiled = compiling.result()
         if self.directory:
-            self.directory.update_manifest(train_memory_bytes=self.learner.mesh.size * memory_bytes(compiled))
+            self.directory.update_manifest(
+                train_memory_bytes=self.learner.mesh.size * memory_bytes(compiled),
+                compile_seconds=round(self.clock() - started, 3),
+            )
         return state, compiled
 
     def _loop(self, update: int, state: LearnerState, run_chunk: Compiled, stop: Interruption) -> None:
@@ -227,7 +239,7 @@ class Training:
         env_steps = update * self.spec.env_steps_per_update
         state = self.peers.all_gather(state)
         if self.checkpoints and self.directory:
-            about = {"env_steps": env_steps, "spec": to_dict(self.spec), "plugins": origins(self.spec)}
+            about = {"env_steps": env_steps, "spec": to_dict(self.spec), "plugins": self.origins}
             self.checkpoints.save(update, state, score, about)
             now = memory_now()
             self.first_memory = self.first_memory or now

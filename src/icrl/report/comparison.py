@@ -45,7 +45,7 @@ class Comparison:
     def of(cls, record: Record, memoryless: Record | None = None) -> Comparison:
         """One evaluation, beside what `memoryless_of` found."""
         records = [record, memoryless] if memoryless else [record]
-        records = tuple(_set_apart(records, judged=records))
+        records = tuple(set_apart(records, judged=records))
         return cls(record.experiment, record.scale, headline=records, records=records)
 
     @property
@@ -132,7 +132,7 @@ def load_comparisons(results: Path) -> list[Comparison]:
 def _compare(records: list[Record], references: list[References]) -> Comparison:
     records = sorted(records, key=lambda r: (rung_order(r.rung), model_order(r.model), r.source))
     _check_comparable(records)
-    records = _set_apart(records, judged=_headline(records))
+    records = set_apart(records, judged=_headline(records))
     headline = _headline(records)
     return Comparison(
         experiment=headline[0].experiment,
@@ -149,7 +149,7 @@ def _headline(records: Sequence[Record]) -> list[Record]:
     return [record for record in named if record.rung == named[-1].rung]
 
 
-def _set_apart(records: Sequence[Record], judged: Sequence[Record]) -> list[Record]:
+def set_apart(records: Sequence[Record], judged: Sequence[Record]) -> list[Record]:
     """The records, with the tasks apart on which the memoryless one of those judged comes near the specialist."""
     apart = frozenset(
         name

@@ -97,11 +97,11 @@ def _section(comparison: Comparison, illustrations: Sequence[str]) -> str:
         *illustrations[:1],
     ]
     for split in first.splits:
-        parts += [f"### {first.split_title(split)}\n", _score_table(comparison.headline, split)]
+        parts += [f"### {first.split_title(split)}\n", score_table(comparison.headline, split)]
     if comparison.has_ladder:
         parts += ["### Ladder of projections\n", _ladder_table(comparison.records)]
     ends = ", first → last" if first.last_trial else ""
-    parts += [f"### Return per trial{ends}\n", _task_table(comparison.headline)]
+    parts += [f"### Return per trial{ends}\n", task_table(comparison.headline)]
     parts += [_beside_the_paper(comparison.experiment, comparison.headline)]
     parts += illustrations[1:]
     parts += ["### How it was made\n", HOW, _provenance_table(comparison.records), _origins(comparison)]
@@ -160,7 +160,8 @@ def _grid_cells(record: Record | None) -> list[str]:
     return [last_return(record).format(), *costs]
 
 
-def _score_table(records: Sequence[Record], split: Split) -> str:
+def score_table(records: Sequence[Record], split: Split) -> str:
+    """First and last trial of every record, and what was gained: mean over the tasks of a split."""
     measure = records[0].measure(split)
     headings = [f"{measure}, first trial", f"{measure}, last trial", "gain", "IQM, last trial"]
     single = records[0].last_trial == 0
@@ -244,7 +245,8 @@ def _ends(record: Record, split: Split) -> tuple[Interval, Interval]:
     return trials[0], trials[record.last_trial]
 
 
-def _task_table(records: Sequence[Record]) -> str:
+def task_table(records: Sequence[Record]) -> str:
+    """Return of the first and the last trial, a row per task and a column per record."""
     rows = []
     for split in records[0].splits:
         for name in records[0].split(split):
