@@ -181,7 +181,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(commands: Commands, monkeypatc
     for verb in taking:
         assert run(verb, *REQUIRED[verb], "--out=~/there").exit_code == 0
     assert run("report", "~/results").exit_code == 0
-    assert [options["out"] for _, options in commands.calls] == [Path("/home/me/there")] * 6 + [None]
+    assert [options["out"] for _, options in commands.calls] == [Path("/home/me/there")] * 7 + [None]
     assert commands.calls[-1][0] == (Path("/home/me/results"),)
 
 

@@ -126,7 +126,7 @@ def _logs(lines: Sequence[Mapping[str, Any]], metric: str) -> bool:
 
 def _runs_table(contenders: Sequence[Contender]) -> str:
     headings = ["run", "experiment", "model", "seeds", "status", "env steps", "return now", "time", "folder"]
-    return markdown_table(headings, (_run_cells(contender) for contender in contenders))
+    return markdown_table(headings, [list(_run_cells(contender)) for contender in contenders])
 
 
 _COUNTS = {"seed": 0, "num_seeds": 1, "total_env_steps": 0}
