@@ -125,6 +125,19 @@ def test_a_key_may_recur_in_another_mapping_and_over_a_merge_key(file):
     assert read_yaml(file) == {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": [{"x": 3}, {"x": 4}]}
 
 
+def test_of_several_merged_mappings_an_earlier_one_counts(file):
+    file.write_text("a: &a {rate: 1}\nb: &b {rate: 2, width: 3}\nc: {<<: [*a, *b]}\nd: {<<: [*b, *a], width: 4}\n")
+    read = read_yaml(file)
+    assert (read["c"], read["d"]) == ({"rate": 1, "width": 3}, {"rate": 2, "width": 4})
+
+
+def test_only_mappings_can_be_merged(file):
+    file.write_text("a: {<<: [1]}\n")
+    assert mistakes(file) == [
+        "spec.yaml: got a mistake on line 1 (expected a mapping to merge, but found a scalar); expected valid YAML"
+    ]
+
+
 def test_a_missing_file_is_refused_with_the_nearest_name(file):
     assert mistakes(file) == ["spec.yaml: got no such file; expected a YAML file"]
     (file.parent / "specs.yaml").touch()

@@ -81,6 +81,7 @@ def dump_yaml(data: Any) -> str:
 
 
 TAG = "tag:yaml.org,2002:"
+MERGE = TAG + "merge"
 CORE_SCHEMA = {
     "null": r"null|Null|NULL|~|",
     "bool": r"true|True|TRUE|false|False|FALSE",
@@ -99,10 +100,25 @@ class _Loader(yaml.SafeLoader):
         self.problems: list[Problem] = []
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Replaces `<<` by what it merges, unless that is more than any spec holds."""
-        super().flatten_mapping(node)
-        if len(node.value) > MAX_KEYS:
-            raise yaml.constructor.ConstructorError(None, None, "more keys than any spec has", node.start_mark)
+        """Replaces `<<` by what it merges, unless that is more than any spec holds.
+
+        A mapping's own keys come before merged ones, and an earlier mapping's before a later one's
+        (https://yaml.org/type/merge.html; PyYAML 6.0.4 lets the later one win).
+        """
+        own = [pair for pair in node.value if pair[0].tag != MERGE]
+        sources = [value for key, value in node.value if key.tag == MERGE]
+        node.value = own
+        merged: list[tuple[yaml.Node, yaml.Node]] = []
+        for source in sources:
+            for mapping in reversed(source.value if isinstance(source, yaml.SequenceNode) else [source]):
+                if not isinstance(mapping, yaml.MappingNode):
+                    problem = f"expected a mapping to merge, but found a {mapping.id}"
+                    raise yaml.constructor.ConstructorError(None, None, problem, mapping.start_mark)
+                self.flatten_mapping(mapping)
+                merged += mapping.value
+                if len(merged) > MAX_KEYS:
+                    raise yaml.constructor.ConstructorError(None, None, "more keys than any spec has", node.start_mark)
+        node.value = merged + own  # the last one of a key is the one that counts
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """The next mapping in the text, as PyYAML represents it."""
@@ -137,7 +153,7 @@ def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
 _Loader.add_constructor(TAG + "int", _int)
 _Loader.add_constructor(TAG + "float", _float)
 _Loader.yaml_implicit_resolvers = {}  # none of YAML 1.1's
-_Loader.add_implicit_resolver(TAG + "merge", re.compile("<<$"), ["<"])
+_Loader.add_implicit_resolver(MERGE, re.compile("<<$"), ["<"])
 for _name, _spelling in CORE_SCHEMA.items():
     _Loader.add_implicit_resolver(TAG + _name, re.compile(f"({_spelling})$"), None)
     _Dumper.add_implicit_resolver(TAG + _name, re.compile(f"({_spelling})$"), None)
