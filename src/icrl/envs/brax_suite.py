@@ -8,6 +8,7 @@ and velocities in units of the body's typical one, so every observation is of un
 """
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -93,7 +94,8 @@ def _load(body: Body) -> System:
     for pattern, replacement in body.edits:
         text, count = re.subn(pattern, replacement, text, flags=re.DOTALL)
         assert count, f"{body.asset} no longer contains {pattern!r}"
-    with jax.ensure_compile_time_eval():
+    with jax.ensure_compile_time_eval(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that Brax is no longer maintained
         system: Any = mjcf.loads(text).tree_replace({"opt.timestep": CONTROL_SECONDS / body.substeps})
         if body.gear is not None:
             system = system.replace(actuator=system.actuator.replace(gear=jnp.array(body.gear)))
