@@ -23,7 +23,8 @@ from tests.test_cli import Commands, run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [path.relative_to(ROOT) for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+DOCUMENTS = [path.relative_to(ROOT) for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))]
 
 
 def in_blocks(text: str) -> list[str]:
@@ -54,7 +55,7 @@ IN_DOCS = sorted(
     {command for path in DOCUMENTS for command in in_blocks((ROOT / path).read_text()) if command.startswith("icrl ")}
     - set(EXAMPLES)
 )
-MAKE = [re.sub(r"[][]", "", command) for command in commands_of("make", README, DOCUMENT.read_text())]
+MAKE = [re.sub(r"[][]", "", command) for command in commands_of("make", README, CONTRIBUTING, DOCUMENT.read_text())]
 
 
 def test_commands_are_found():

@@ -1,10 +1,16 @@
-"""The wheel holds all that `icrl` needs: installed alone, in any folder, it has scores and a trained agent."""
+"""The wheel holds all that `icrl` needs: installed alone, in any folder, it has scores and a trained agent.
+
+It is built as `python -m build` does: the sdist from the repository, the wheel from the sdist.
+"""
 
 import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+
+import icrl
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,9 +23,14 @@ def run(*command: object, **environment: str) -> str:
 
 def test_an_installed_wheel_scores_its_pretrained_agent_in_an_empty_folder(tmp_path: Path, monkeypatch):
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
-    run(*pip, "wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", tmp_path / "wheel", ROOT)
-    (wheel,) = (tmp_path / "wheel").iterdir()
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", ROOT)
+    wheel, sdist = (tmp_path / "dist" / f"icrl-{icrl.__version__}{end}" for end in ("-py3-none-any.whl", ".tar.gz"))
+    assert sorted((tmp_path / "dist").iterdir()) == [wheel, sdist]
     assert wheel.stat().st_size < 2**21
+    assert sdist.stat().st_size < 2**22
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"README.md", "CHANGELOG.md", "LICENSE", "docs/task.svg", "tests/test_wheel.py"} <= held
     run(*pip, "install", "--no-deps", "--no-index", "--no-compile", "--target", tmp_path / "installed", wheel)
 
     (tmp_path / "empty").mkdir()

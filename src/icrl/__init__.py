@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from icrl.agent import Agent, load
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
 __all__ = ["Agent", "load"]
 
 
