@@ -84,7 +84,7 @@ def test_the_scan_and_an_update_are_timed_against_the_plain_form(monkeypatch: py
     assert set(result) >= MADE_WITH
     [layer] = result["layers"]
     assert layer["auto"] == "parallel"  # of so few numbers a step
-    assert set(layer["schedules"]) == {"plain", "parallel", "sequential", "products"}
+    assert set(layer["schedules"]) == {"plain", "parallel", "sequential", "chunked", "products"}
     assert result["update"]["size"] == "1 x 8, 8 steps, 8 rows"
     assert result["update"]["plain_to_auto"]["median"] > 0
     assert "auto's choice" in done.stdout
