@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 
 import pytest
 from rich.console import Console
@@ -56,14 +57,14 @@ def test_messages_are_printed_as_they_are(clock: Clock, capsys: pytest.CaptureFi
 
 def test_a_phase_says_how_long_it_took_last_and_how_long_it_took(clock: Clock, capsys: pytest.CaptureFixture[str]):
     with Progress(total=1, clock=clock) as progress:
-        with progress.phase("compiling", last=38.4):
+        with progress.phase("compiling", last=38.4, hint="less if the cache has it"):
             clock.seconds = 41.0
         with progress.phase("compiling", hint="the cache will have it"):
             pass
         with progress.phase("evaluating"):
             pass
     assert capsys.readouterr().err.splitlines() == [
-        "compiling (about 38 s, as last time)",
+        "compiling (38 s last time, less if the cache has it)",
         "compiling took 41 s",
         "compiling (the cache will have it)",
         "compiling took 0 s",
@@ -94,7 +95,7 @@ def test_a_bar_shows_the_phase_and_the_time_left_of_each(clock: Clock, monkeypat
     assert shown(progress) == ""
     with progress.phase("compiling", last=40.0):
         clock.seconds = 10.0
-        assert re.fullmatch(r"compiling .*10 s, about 30 s left", shown(progress))
+        assert re.fullmatch(r"compiling .*10 s, up to 30 s left", shown(progress))
         clock.seconds = 45.0
         assert re.fullmatch(r"compiling .*45 s", shown(progress))
     with progress.phase("compiling"):
@@ -111,3 +112,20 @@ def test_a_phase_that_fails_leaves_no_trace_on_the_bar(clock: Clock, monkeypatch
     with pytest.raises(ValueError, match="no"), progress.phase("compiling"):
         raise ValueError("no")
     assert shown(progress) == ""
+
+
+def test_in_a_notebook_lines_are_displayed_and_no_widget_is_asked_for(clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    displayed: list[str] = []
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda segments, text: displayed.append(text))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # rich's, that ipywidgets are missing
+        with Progress(total=100, clock=clock) as progress:
+            with progress.phase("compiling", last=3.0):
+                clock.seconds = 2.0
+            progress.begin()
+            clock.seconds = 12.0
+            progress.advance(100, score=None)
+    assert [text.strip() for text in displayed] == [
+        "compiling (3 s last time)", "compiling took 2 s", "100 of 100 env steps, 10/s, 0.0 min left"
+    ]  # fmt: skip

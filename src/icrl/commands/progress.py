@@ -58,7 +58,7 @@ class _Left(ProgressColumn):
         if not task.fields.get("phase"):
             return Text("left ") + self._of_steps.render(task)
         last, elapsed = task.fields["last"], task.elapsed or 0.0
-        left = f", about {last - elapsed:.0f} s left" if last is not None and elapsed < last else ""
+        left = f", up to {last - elapsed:.0f} s left" if last is not None and elapsed < last else ""
         return Text(f"{elapsed:.0f} s{left}")
 
 
@@ -102,11 +102,11 @@ class Progress:
         Args:
             name: what, such as `compiling`.
             last: seconds that it took last time, which is the only estimate there is.
-            hint: what to know where there is none.
+            hint: what else to know of it.
         """
         started = self._clock()
-        about = f" (about {last:.0f} s, as last time)" if last is not None else f" ({hint})" if hint else ""
-        self.say(f"{name}{about}")
+        about = ", ".join(filter(None, ("" if last is None else f"{last:.0f} s last time", hint)))
+        self.say(f"{name} ({about})" if about else name)
         columns = self._bar.columns
         self._bar.columns = (TextColumn("{task.description}"), *columns[1:])
         task = self._bar.add_task(name, total=None, text="", phase=True, last=last)

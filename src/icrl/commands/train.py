@@ -1,6 +1,5 @@
 """`icrl train`: the imperative shell around a learner. All effects are here: disk, network, clock, terminal."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,7 @@ from icrl.runs.directory import CHECKPOINTS, EVALUATION, RunDirectory
 from icrl.runs.interruption import Interruption
 from icrl.runs.past import last_time
 from icrl.runs.processes import Peers
-from icrl.runs.provenance import this_machine
+from icrl.runs.provenance import command_line, this_machine
 from icrl.runs.trackers import Tracker, Trackers, WandbTracker
 from icrl.runs.usage import OtherPrograms, memory_now
 from icrl.spec.experiment import ExperimentSpec, training_changes
@@ -87,7 +86,7 @@ def train(
             run = None
             if peers.is_first:
                 directory = out or experiment.default_directory
-                run = RunDirectory.open(directory, to_dict(experiment), ["icrl", *sys.argv[1:]], training_changes)
+                run = RunDirectory.open(directory, to_dict(experiment), command_line(), training_changes)
                 at_the_end.enter_context(run)
                 warn_of_changes(run.manifest.get("plugins"), origins(experiment), run.path)
                 run.update_manifest(
@@ -159,7 +158,8 @@ class Training:
             if self.spec.wandb == "online":  # a login that is refused should not cost the compiling first
                 self.trackers.open()
             last = last_time("compile_seconds", self.directory) if self.directory else None
-            hint = "a later start of the same spec finds the result in the cache"
+            later = "a later start of the same spec finds the result in the cache"
+            hint = "less if the cache has it" if last else later
             with self.progress.phase("compiling", last, hint):
                 state, run_chunk = self._compile(lambda: init(keys), template, state)
             self._loop(update, state, run_chunk, stop)

@@ -43,10 +43,15 @@ class Machine:
         return (self.platform, self.processor, self.cores) == (other.platform, other.processor, other.cores)
 
 
+def command_line() -> list[str]:
+    """The words of the command that this process runs; a notebook's kernel has words that say nothing of it."""
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    return ["icrl", "in", "a", "notebook"] if "kernel_launcher" in program else ["icrl", *sys.argv[1:]]
+
+
 def made_with() -> dict[str, Any]:
     """The command and the code that make a record, and the machine that its numbers are measured on."""
-    command = " ".join(["icrl", *sys.argv[1:]])
-    return {"command": command, "git_commit": git_commit(), "machine": this_machine()}
+    return {"command": " ".join(command_line()), "git_commit": git_commit(), "machine": this_machine()}
 
 
 def this_machine() -> Machine:
