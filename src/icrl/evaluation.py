@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -35,6 +36,7 @@ def evaluate_run(
     episodes: int | None = None,
     trials: int | None = None,
     changes: Sequence[str] = (),
+    phase: AbstractContextManager[None] | None = None,
 ) -> Record:
     """Evaluates all seeds of a run.
 
@@ -46,6 +48,7 @@ def evaluate_run(
         episodes: per task and seed, instead of the spec's.
         trials: of an episode, instead of the spec's.
         changes: in what the evaluation is not the one that the run's spec describes.
+        phase: open while the agents play.
 
     Raises:
         UserError: there is no such task, the checkpoint does not fit the spec, or the run's spec did not train it.
@@ -74,8 +77,9 @@ def evaluate_run(
     def played(agent: Agent, actor: Actor) -> Adaptation:
         return jax.device_get(play(agent.params, jnp.int32(ACTORS.index(actor)), key=key))
 
-    adaptations = [played(agent, "agent") for agent in agents]
-    random, do_nothing = (played(agents[0], actor) for actor in ACTORS[1:])
+    with phase or nullcontext():
+        adaptations = [played(agent, "agent") for agent in agents]
+        random, do_nothing = (played(agents[0], actor) for actor in ACTORS[1:])
     longest_trial = environment.longest_trial
     unplayed = trials * longest_trial - environments.episode_steps  # where only the shorter tasks are evaluated
 

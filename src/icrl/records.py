@@ -258,8 +258,6 @@ def save_record(record: Record, path: Path) -> Record:
     """
     data = to_dict(record)
     del data["source"], data["apart"]
-    if not record.plugins:
-        del data["plugins"]
     write_atomically(path, json.dumps(to_json(data)) + "\n")
     return replace(record, source=str(path))
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from icrl.agent import trained_spec
+from icrl.commands.progress import Progress
 from icrl.evaluation import Tasks, evaluate_run
 from icrl.records import RESULTS, save_record
 from icrl.report.evaluation import show_evaluation
@@ -12,6 +13,7 @@ from icrl.runs.checkpoints import Checkpoint
 from icrl.runs.directory import EVALUATION
 from icrl.runs.disk import require_folder
 from icrl.runs.find import find_run, find_run_of
+from icrl.runs.past import last_time
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.parse import apply_overrides, parse
 from icrl.spec.shipped import shipped_agents
@@ -47,5 +49,16 @@ def evaluate(
     folder = own if out is None else require_folder(out)
     options = {"--tasks": None if tasks == "all" else tasks, "--episodes": episodes, "--trials": trials}
     changes = [*overrides, *(f"{option} {value}" for option, value in options.items() if value is not None)]
-    record = evaluate_run(checkpoint, spec, run=run, tasks=tasks, episodes=episodes, trials=trials, changes=changes)
+    last = last_time("evaluate_seconds", run) if run and not changes else None
+    with Progress(1) as progress:
+        record = evaluate_run(
+            checkpoint,
+            spec,
+            run=run,
+            tasks=tasks,
+            episodes=episodes,
+            trials=trials,
+            changes=changes,
+            phase=progress.phase("evaluating", last),
+        )
     show_evaluation(save_record(record, folder / EVALUATION), folder)

@@ -104,8 +104,10 @@ def train(
 
 def _evaluate(spec: ExperimentSpec, run: RunDirectory, trackers: Trackers) -> None:
     """Evaluates the trained agents; writes the record, closes the run, and shows on screen and to trackers."""
-    with Progress(1) as progress, progress.phase("evaluating", last_time("evaluate_seconds", run)):
-        record = save_record(evaluate_run(Checkpoint.newest(run.path), spec, run=run), run.path / EVALUATION)
+    with Progress(1) as progress:
+        phase = progress.phase("evaluating", last_time("evaluate_seconds", run))
+        record = evaluate_run(Checkpoint.newest(run.path), spec, run=run, phase=phase)
+    record = save_record(record, run.path / EVALUATION)
     run.update_manifest(evaluate_seconds=record.seconds)
     run.close("done")
     figures = show_evaluation(record, run.path)
