@@ -137,7 +137,8 @@ class Record(Spec):
     """What the returns are measured against, of the tasks that have recorded references."""
 
     plugins: dict[str, str] = field(default_factory=dict)
-    """What the run names from outside icrl, `module:Class`, with the SHA-256 of the module's file at the evaluation."""
+    """What the run names from outside icrl, `module:Class`, with the SHA-256 of the module's file at the
+    evaluation; absent from the file where it names nothing."""
     source: str = ""
     """Where the record was read from; not in the file."""
     apart: frozenset[str] = frozenset()
@@ -258,6 +259,8 @@ def save_record(record: Record, path: Path) -> Record:
     """
     data = to_dict(record)
     del data["source"], data["apart"]
+    if not record.plugins:
+        del data["plugins"]
     write_atomically(path, json.dumps(to_json(data)) + "\n")
     return replace(record, source=str(path))
 
