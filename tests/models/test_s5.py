@@ -284,6 +284,11 @@ def test_impossible_sizes_are_refused(field, value, message):
     assert str(error.value) == message
 
 
+def test_no_bound_on_memory_is_promised_that_the_bilinear_form_would_not_keep():
+    with pytest.raises(SpecError, match=r"^longest_memory: got 5\.0; expected null with discretization = bilinear$"):
+        replace(SPEC, longest_memory=5.0, discretization="bilinear")
+
+
 def test_the_paper_s_form_in_complex_numbers_gives_the_same_layer():
     spec = S5Spec(width=4, num_layers=1, state_size=4)
     x_TBH = jax.random.normal(jax.random.PRNGKey(1), (5, 2, 4))

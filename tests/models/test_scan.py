@@ -176,7 +176,6 @@ def test_pairs_are_complex_arithmetic():
         ("cpu", 1, 15, "sequential"),
         ("gpu", 1, 16, "sequential"),
         ("gpu", 2, 16, "kernel"),
-        ("gpu", 2**13, 2**17, "chunked"),
         ("tpu", 128, 16, "parallel"),
     ],
 )

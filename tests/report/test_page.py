@@ -14,7 +14,7 @@ from icrl.commands.report import report
 from icrl.report.claims import CLAIMS, findings
 from icrl.report.comparison import load_comparisons
 from icrl.report.grid import load_grids
-from icrl.report.page import OUTCOMES, PAGE, STYLE
+from icrl.report.page import OUTCOMES, PAGE, STYLE, _html
 from icrl.report.paper import PAPER
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -136,3 +136,8 @@ def test_only_what_compares_with_the_paper_is_called_reproduced():
         published = PAPER.get(finding.experiment)
         if published is None or published.within is None:
             assert finding.outcome != "reproduced"
+
+
+def test_a_figure_may_have_any_name_that_a_file_may_have(tmp_path: Path):
+    (tmp_path / "größe & co.png").write_bytes(b"a picture")
+    assert "data:image/png;base64,YSBwaWN0dXJl" in _html("![a picture](<größe & co.png>)", tmp_path)

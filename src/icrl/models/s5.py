@@ -60,7 +60,8 @@ class S5Spec(ModelSpec):
     """Keep the real parts of the eigenvalues at or below -1e-4, so that the state can never grow."""
     longest_memory: PositiveFloat | None = None
     """Time constant, in steps, that no mode can be trained beyond, so that the state has settled before training's
-    episodes end, and in longer ones is no stranger; null: no such bound."""
+    episodes end, and in longer ones is no stranger; null: no such bound. Not for ``bilinear``, whose modes of high
+    frequency it would not hold."""
     reset: bool = True
     """False is the paper's ablation: memory runs on across episode starts."""
     schedule: Schedule = "auto"
@@ -71,6 +72,8 @@ class S5Spec(ModelSpec):
         if not found and self.state_size % (2 * self.num_blocks):
             expected = f"a multiple of 2 * num_blocks = {2 * self.num_blocks}"
             found.append(Problem("state_size", show(self.state_size), expected))
+        if self.longest_memory is not None and self.discretization == "bilinear":
+            found.append(Problem("longest_memory", show(self.longest_memory), "null with discretization = bilinear"))
         if self.delta_min > self.delta_max:
             found.append(Problem("delta_min", show(self.delta_min), f"at most delta_max = {self.delta_max}"))
         return found

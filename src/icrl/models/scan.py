@@ -93,17 +93,14 @@ def resolve(schedule: Schedule, *, num_steps: int, num_states: int) -> Schedule:
     """What ``auto`` stands for on the default backend, for ``num_steps`` of ``num_states = B * P`` complex numbers.
 
     A CPU is faster one step after the other at every length measured, unless a step is tiny; and it then compiles in a
-    fifteenth of the time. A GPU is fastest with the kernel at every size measured (docs/decisions.md), and next, where
-    arrays are too large for its 32-bit offsets, in chunks.
+    fifteenth of the time. A GPU is fastest with the kernel at every size measured (docs/decisions.md).
     """
     if schedule != "auto":
         return schedule
     backend = jax.default_backend()
     if num_steps == 1 or (backend == "cpu" and num_states >= FEWEST_STATES):
         return "sequential"
-    if backend == "gpu":
-        return "kernel" if 2 * num_steps * num_states < 2**31 else "chunked"
-    return "parallel"
+    return "kernel" if backend == "gpu" else "parallel"
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from html import escape, unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 
@@ -134,7 +135,9 @@ def _html(text: str, folder: Path) -> str:
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     html = re.sub(r"<h2>(.*?)</h2>", lambda found: f'<h2 id="{_anchor(found[1])}">{found[1]}</h2>', html)
     html = html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
-    return re.sub(r'<img src="(.*?)"', lambda found: f'<img src="{_inside(folder / found[1])}"', html)
+    return re.sub(
+        r'<img src="(.*?)"', lambda found: f'<img src="{_inside(folder / unquote(unescape(found[1])))}"', html
+    )
 
 
 def _anchor(heading: str) -> str:
