@@ -16,16 +16,22 @@ from icrl.spec.parse import parse
     ("folders", "names"),
     [
         (["runs/x/cpu/s5/seed0", "runs/x/cpu/gru/seed0"], ["s5", "gru"]),
-        (["runs/x/cpu/s5/seed0", "runs/x/cpu/gru/seed1"], ["s5/seed0", "gru/seed1"]),
+        (["runs/x/cpu/s5/seed0", "runs/x/cpu/gru/seed1"], ["s5 seed0", "gru seed1"]),
         (["runs/mine", "runs/yours"], ["mine", "yours"]),
         (["runs/mine"], ["mine"]),
-        (["runs", "runs/inner"], ["runs", "runs/inner"]),
-        (["runs/s5", "runs/S5"], ["runs/s5", "runs/S5"]),
-        (["a/s5", "a/b/s5"], ["a/s5", "a/b/s5"]),
+        (["runs", "runs/inner"], ["runs", "runs inner"]),
+        (["runs/s5", "runs/S5"], ["1 s5", "2 S5"]),
+        (["a/s5", "a/b/s5"], ["1 s5", "2 s5"]),
+        (["a/.s5", "a/" + 120 * "b"], ["1 .s5", "2 " + 98 * "b"]),
     ],
 )
-def test_a_run_is_named_after_what_its_path_has_of_its_own(folders: list[str], names: list[str]):
-    assert names_of([Path(folder) for folder in folders]) == names
+def test_a_run_is_named_after_what_its_path_has_of_its_own(
+    folders: list[str], names: list[str], make_data: Callable[..., Any]
+):
+    found = names_of([Path(folder) for folder in folders])
+    assert found == names
+    records, _ = comparable([contender(name, make_data("s5")) for name in found])
+    assert [record.model for record in records] == names
 
 
 def contender(name: str, data: dict[str, Any] | None, **more: Any) -> Contender:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from icrl.errors import show
+from icrl.errors import is_file_name, show
 from icrl.records import Record
 from icrl.report import figures
 from icrl.report.comparison import label, set_apart
@@ -40,15 +40,17 @@ class Contender:
 def names_of(folders: Sequence[Path]) -> list[str]:
     """A name for each folder: what its path has of its own, without the parts that all share at start and end.
 
-    Of `results/runs/<experiment>/<scale>/<model>/seed0` it is the model's name, where nothing else differs.
+    Of `results/runs/<experiment>/<scale>/<model>/seed0` it is the model's name, where nothing else differs. Where that
+    tells them not apart, or is no plain name, they are numbered.
     """
     parts = [folder.resolve().parts for folder in folders]
     shortest = min(map(len, parts))
     first = next((i for i in range(shortest) if len({part[i] for part in parts}) > 1), shortest - 1)
     last = next((i for i in range(shortest) if len({part[-1 - i] for part in parts}) > 1), 0)
-    names = ["/".join(part[first : len(part) - last]) for part in parts]
-    alike = any(not name for name in names) or len({label(name) for name in names}) < len(names)
-    return [str(folder) for folder in folders] if alike else names
+    names = [" ".join(part[first : len(part) - last]) for part in parts]
+    if all(map(is_file_name, names)) and len(set(map(label, names))) == len(names):
+        return names
+    return [f"{number} {part[-1]}"[:100] for number, part in enumerate(parts, start=1)]
 
 
 def write_side_by_side(contenders: Sequence[Contender], folder: Path) -> tuple[str, list[Path]]:
