@@ -148,6 +148,12 @@ def mistakes(name: str, path: str = "model.kind") -> str:
             "kind: got 'my_models:DecaySpec', whose module fails (ZeroDivisionError: division by zero; "
             "{here}/my_models.py, line 1); expected one that can be imported",
         ),
+        (
+            "import sys\nsys.exit()",
+            "my_models:DecaySpec",
+            "kind: got 'my_models:DecaySpec', whose module fails (SystemExit; {here}/my_models.py, line 2); expected "
+            "one that can be imported",
+        ),
         ("", "my_models", "kind: got 'my_models'; expected one of s5, gru, lstm, transformer, mlp, or module:Class"),
         ("", "os:sep", "kind: got 'os:sep', a value of type str; expected a frozen dataclass derived from "
          "icrl.models.ModelSpec"),

@@ -211,7 +211,7 @@ def _import(name: str, wanted: str) -> ModuleType:
             importlib.invalidate_caches()
     try:
         module = importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if top not in sys.modules:
             _local.pop(top, None)
         raise SpecError([_failed(name, wanted, error)]) from error
@@ -236,7 +236,7 @@ def _is_in(folder: Path, top: str, name: str) -> bool:
     return found is not None and (found.loader is not None or "." in name)
 
 
-def _failed(name: str, wanted: str, error: Exception) -> Problem:
+def _failed(name: str, wanted: str, error: BaseException) -> Problem:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing and f"{name}.".startswith(f"{missing}."):
         return Problem("", f"{show(wanted)}, but there is no module {missing}", "a module and a name in it")
@@ -246,9 +246,8 @@ def _failed(name: str, wanted: str, error: Exception) -> Problem:
     else:
         outside = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
         place = f"{outside[-1].filename}, line {outside[-1].lineno}" if outside else name
-    return Problem(
-        "", f"{show(wanted)}, whose module fails ({type(error).__name__}: {error}; {place})", "one that can be imported"
-    )
+    fault = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return Problem("", f"{show(wanted)}, whose module fails ({fault}; {place})", "one that can be imported")
 
 
 def _file(module: ModuleType) -> str | None:
