@@ -31,6 +31,7 @@ def test_a_gif_holds_every_frame_and_stays_on_the_last(tmp_path: Path):
         film.seek(4)
         assert film.info["duration"] == 1000 * HOLD_SECONDS
         drawn, shown = np.asarray(images[-1], int), np.asarray(film.convert("RGB"), int)
+    assert (shown[0, 0] == 255).all()
     assert np.abs(drawn - shown).mean() < 2
 
 

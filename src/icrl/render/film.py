@@ -44,6 +44,9 @@ def _gif(frames: list[Image.Image]) -> bytes:
     for index, frame in enumerate(shown):
         sample.paste(frame, (0, index * frame.height))
     palette = sample.quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
+    colours = palette.getpalette() or []
+    lightest = max(range(0, len(colours), 3), key=lambda first: sum(colours[first : first + 3]))
+    palette.putpalette([*colours[:lightest], 255, 255, 255, *colours[lightest + 3 :]])  # white stays white
     first, *rest = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
     durations = [round(1000 * FRAME_SECONDS)] * len(rest) + [round(1000 * HOLD_SECONDS)]
     file = io.BytesIO()

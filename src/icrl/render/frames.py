@@ -108,7 +108,9 @@ def _draw_panel(
     else:
         _text(draw, ((left + right) / 2, (top + bottom) / 2), "nothing to draw but its numbers", 13, PALE, anchor="mm")
     _text(draw, (left + 12, top + 8), panel.title, 16, panel.colour, bold=True)
-    _text(draw, (right - 12, top + 8), f"return {trial.returns[step]:.1f}", 16, panel.colour, bold=True, anchor="ra")
+    _text(
+        draw, (right - 12, top + 8), f"return {_short(trial.returns[step])}", 16, panel.colour, bold=True, anchor="ra"
+    )
 
 
 def _draw_numbers(draw: ImageDraw.ImageDraw, trial: PlayedTrial, projected: int, box: Box, step: int) -> None:
@@ -130,7 +132,7 @@ def _draw_numbers(draw: ImageDraw.ImageDraw, trial: PlayedTrial, projected: int,
 
     write(top, "sees", seen[:projected], seen[projected:])
     if right - write(top + 28, "does", trial.action[step]) > 320:
-        legend = "the body's state, disguised  |  reward, starts, last action"
+        legend = "the body's state, disguised  |  what came of its last action"
         _text(draw, (right - 2, top + 32), legend, 11, PALE, anchor="ra")
 
 
@@ -150,7 +152,8 @@ def _draw_curves(
         x = left + (right - left) * at / max(longest, 1)
         return x * SHARP, (bottom - (bottom - top) * (value - low) / (high - low)) * SHARP
 
-    for value in dict.fromkeys((low, 0.0, high)):
+    between_the_ends = min(high, -low) * (bottom - top) > 14 * (high - low)
+    for value in (low, 0.0, high) if between_the_ends else (low, high):
         draw.line([place(0, value), place(longest, value)], fill=LINE, width=SHARP)
         _text(draw, (left - 8, place(0, value)[1] / SHARP), f"{value:.3g}", 12, PALE, anchor="rm")
     _text(draw, (GUTTER, top - 20), "return so far", 12, PALE)
@@ -164,9 +167,13 @@ def _draw_curves(
     lowest = bottom + 14.0
     for y, x, panel, value in sorted(ends, key=lambda end: -end[0]):
         y = lowest = min(y, lowest - 15)
-        words = f"{panel.title.partition(', remem')[0]}: {value:.1f}"
+        words = f"{panel.title.partition(', remem')[0]}: {_short(value)}"
         colour = PALE if panel in between else panel.colour
         _text(draw, (x + 8, y), words, 12, colour, bold=panel not in between, anchor="lm")
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def _text(
