@@ -151,6 +151,11 @@ MEASURED = {
     "return, trial 16": lambda: {
         r.model: mean_returns(r, "train")[15].estimate for r in comparison("meta_cartpole").headline
     },
+    "the paper's projections": lambda: {
+        r.model: mean_returns(r, "train")[15].estimate
+        for r in comparison("meta_cartpole").records
+        if r.rung == "gaussian"
+    },
     "unroll 32": lambda: {r.model: last_return(r).estimate for r in at_point("memory_length", "64-truncated")},
     "MMER": lambda: {r.model: mmer(r) for r in at_point("popgym", "repeat_previous_hard")},
     "return of 96": lambda: {
