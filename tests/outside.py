@@ -102,9 +102,9 @@ def forgotten() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             for memory in ("_of_specs", "_of_runs"):
                 patch.setattr(plugins, memory, [])
-            for memory in ("_local", "_names"):
-                patch.setattr(plugins, memory, {})
-            patch.setattr(plugins, "_used", set())
+            for memory in ("_appended", "_used"):
+                patch.setattr(plugins, memory, set())
+            patch.setattr(plugins, "_names", {})
             yield
     finally:
         sys.path[:] = path

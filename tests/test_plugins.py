@@ -11,6 +11,7 @@ from icrl.envs.suites import find_suite
 from icrl.errors import SpecError
 from icrl.fields import origins
 from icrl.models import MODELS, GRUSpec, NamedModel
+from icrl.runs.directory import RunDirectory
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import parse, to_dict
@@ -50,6 +51,25 @@ def spec_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "mine.yaml"
 
 
+INSTALLED = "[icrl.models]\ndecay = my_package.models:DecaySpec\n[icrl.suites]\nwalk = my_package.envs:Walk\n"
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package with entry points, as pip installs it."""
+    package, about = tmp_path / "site" / "my_package", tmp_path / "site" / "my_package-1.2.dist-info"
+    package.mkdir(parents=True)
+    about.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "models.py").write_text(MODEL)
+    (package / "envs.py").write_text(ENVIRONMENT)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.2\n")
+    (about / "entry_points.txt").write_text(INSTALLED)
+    (about / "top_level.txt").write_text("my_package\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    plugins._entry_points.cache_clear()
+
+
 def test_a_spec_finds_what_lies_beside_it_and_is_written_as_it_was_read(spec_file: Path):
     spec = load_experiment(str(spec_file))
     assert (spec.model.width, spec.model.decay) == (4, 0.5)  # type: ignore[attr-defined]
@@ -72,6 +92,30 @@ def test_the_working_folder_is_looked_into_too_and_nothing_installed_is_hidden(t
     (tmp_path / "yaml.py").write_text("raise RuntimeError")
     assert MODELS.find("my_models:DecaySpec").__name__ == "DecaySpec"
     assert sys.path[-1] == str(tmp_path) and sys.path[0] != str(tmp_path)
+
+
+@pytest.mark.parametrize("first", ["", "{here}"])  # in a notebook, and under `python -m`
+def test_the_working_folder_hides_nothing_where_python_has_put_it_first(
+    first: str, spec_file: Path, installed: None, monkeypatch: pytest.MonkeyPatch
+):
+    here = Path.cwd()
+    monkeypatch.setattr(sys, "path", [first.format(here=here), *sys.path])
+    for stray in ("my_models", "my_package"):
+        (here / f"{stray}.py").write_text("DecaySpec = Walk = 'a stray'")
+    load_experiment(str(spec_file))
+    assert MODELS.origin("my_models:DecaySpec")["file"] == str(spec_file.with_name("my_models.py"))
+    assert MODELS.origin("decay")["version"] == "my-package 1.2"
+
+
+def test_what_lies_beside_one_spec_is_not_installed_for_the_next(spec_file: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "my_envs.py").write_text(ENVIRONMENT)
+    plugins.search(spec_file.parent)
+    MODELS.find("my_models:DecaySpec")
+    plugins.search(other)
+    find_suite("my_envs:Walk")
+    assert sys.modules["my_envs"].__file__ == str(other / "my_envs.py")
 
 
 def mistakes(name: str, path: str = "model.kind") -> str:
@@ -216,33 +260,20 @@ def test_an_environment_that_cannot_be_made_by_itself_is_told(spec_file: Path):
         load_experiment(str(spec_file))
 
 
-def test_two_modules_of_one_name_are_not_confused(spec_file: Path, tmp_path: Path):
-    load_experiment(str(spec_file))
+@pytest.mark.parametrize("how", ["named", "imported"])
+def test_two_modules_of_one_name_are_not_confused(how: str, spec_file: Path, tmp_path: Path):
+    if how == "named":
+        load_experiment(str(spec_file))
+    else:
+        spec_file.with_name("my_models.py").write_text(f"import my_envs\n{MODEL}")
+        plugins.search(spec_file.parent)
+        MODELS.find("my_models:DecaySpec")
     other = tmp_path / "other"
     other.mkdir()
     for file in spec_file.parent.glob("*.*"):
         (other / file.name).write_text(file.read_text())
     with pytest.raises(SpecError, match=r"while .*specs holds another my_envs, in use already; expected one of them"):
         load_experiment(str(other / "mine.yaml"))
-
-
-INSTALLED = "[icrl.models]\ndecay = my_package.models:DecaySpec\n[icrl.suites]\nwalk = my_package.envs:Walk\n"
-
-
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package with entry points, as pip installs it."""
-    package, about = tmp_path / "site" / "my_package", tmp_path / "site" / "my_package-1.2.dist-info"
-    package.mkdir(parents=True)
-    about.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "models.py").write_text(MODEL)
-    (package / "envs.py").write_text(ENVIRONMENT)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.2\n")
-    (about / "entry_points.txt").write_text(INSTALLED)
-    (about / "top_level.txt").write_text("my_package\n")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    plugins._entry_points.cache_clear()
 
 
 def test_an_installed_package_gives_names_of_its_own(installed: None):
@@ -269,6 +300,7 @@ def test_a_folder_that_a_run_names_is_looked_into_last_and_only_if_it_is_ones_ow
     for folder in (run, own):
         folder.mkdir()
         (folder / "my_models.py").write_text(MODEL)
+    (own / "other.py").write_text("")
     monkeypatch.chdir(tmp_path)
     name = "my_models:DecaySpec"
     for origin in (
@@ -277,6 +309,8 @@ def test_a_folder_that_a_run_names_is_looked_into_last_and_only_if_it_is_ones_ow
         {name: None},
         {name: {"file": "my_models.py"}},
         {name: {"file": str(run / "my_models.py")}},
+        {name: {"file": str(own / "other.py")}},
+        {f"my_package.{name}": {"file": str(own / "my_models.py")}},
     ):
         plugins.search_like(origin, run)
     plugins.search_like({name: {"file": "/my\0models.py"}, "x": {"file": "/x"}}, run)
@@ -286,5 +320,21 @@ def test_a_folder_that_a_run_names_is_looked_into_last_and_only_if_it_is_ones_ow
         patch.setattr("os.getuid", lambda: 12345)
         plugins.search_like({name: {"file": str(own / "my_models.py")}}, run)
         assert plugins._of_runs == [] or (own.stat().st_uid == 0)
-    plugins.search_like({name: {"file": str(own / "my_models.py")}}, run)
+        plugins._of_runs.clear()
+    found = {name: {"file": str(own / "my_models.py")}}
+    with RunDirectory.open(tmp_path / "read", {}, ["icrl"]) as read:
+        read.update_manifest(plugins=found)
+    RunDirectory.read(read.path)
+    assert plugins._of_runs == []  # to look at a run is not to take modules from where it did
+    plugins.search_like(found, run)
     assert MODELS.find(name).__module__ == "my_models"
+
+
+def test_a_fault_in_a_folder_without_init_is_seen_to_lie_there(tmp_path: Path):
+    (tmp_path / "my_folder").mkdir()
+    (tmp_path / "my_folder" / "models.py").write_text(f"{MODEL}\ndef fail():\n    1 / 0\n")
+    plugins.search(tmp_path)
+    MODELS.find("my_folder.models:DecaySpec")
+    with pytest.raises(ZeroDivisionError) as caught:
+        sys.modules["my_folder.models"].fail()
+    assert plugins.culprit(caught.value).startswith(f"{tmp_path}/my_folder/models.py, line ")

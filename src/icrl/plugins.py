@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from importlib.machinery import PathFinder
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,8 +37,8 @@ NAME = re.compile(rf"({_PART}(?:\.{_PART})*):({_PART}(?:\.{_PART})*)")
 _of_specs: list[Path] = []
 _of_runs: list[Path] = []
 """Folders to look in, the latest first: those of specs, and those that runs name."""
-_local: dict[str, Path] = {}
-"""The modules that came from such a folder, or the working folder, and from which."""
+_appended: set[Path] = set()
+"""Those, and working folders, that were put into `sys.path`: what lies in one is not installed."""
 _used: set[str] = set()
 """All modules from outside, by their first names."""
 _names: dict[type, str] = {}
@@ -117,7 +117,7 @@ class Registry:
         if file := _file(module):
             found |= {"file": file, "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest()}
         top = module_name.partition(".")[0]
-        if top not in _local:
+        if _home(top) not in _appended:
             packages = metadata.packages_distributions().get(top, [])
             found |= {
                 "version": ", ".join(f"{package} {metadata.version(package)}" for package in sorted(set(packages)))
@@ -149,10 +149,11 @@ def search_like(origins: Any, run: Path) -> None:
         match, file = NAME.fullmatch(name), origin.get("file") if isinstance(origin, Mapping) else None
         if match is None or not isinstance(file, str) or not os.path.isabs(file) or "\0" in file:
             continue
-        path = Path(os.path.realpath(file))
-        depth = match[1].count(".") + (path.name == "__init__.py")
-        if path.is_file() and len(path.parents) > depth and _is_own(path) and not path.is_relative_to(run.resolve()):
-            _remember(_of_runs, path.parents[depth])
+        path, module = Path(os.path.realpath(file)), Path(*match[1].split("."))
+        for inside in (module.with_suffix(".py"), module / "__init__.py"):
+            is_it = path.parts[-len(inside.parts) :] == inside.parts and path.is_file()
+            if is_it and _is_own(path) and not path.is_relative_to(run.resolve()):
+                _remember(_of_runs, path.parents[len(inside.parts) - 1])
 
 
 def warn_of_changes(before: Any, now: Mapping[str, Mapping[str, str]], run: Path) -> None:
@@ -165,12 +166,10 @@ def warn_of_changes(before: Any, now: Mapping[str, Mapping[str, str]], run: Path
 
 def culprit(error: BaseException) -> str:
     """The place in a module from outside at which an error was raised, if it passed through one."""
-    own = [file for top in _used if (file := _file(sys.modules[top]))]
+    own = [place.resolve() for top in _used for place in _places(top)]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = Path(os.path.realpath(frame.filename))
-        for path in map(Path, own):
-            if file == path or (path.name == "__init__.py" and file.is_relative_to(path.parent)):
-                return f"{frame.filename}, line {frame.lineno}"
+        if any(Path(os.path.realpath(frame.filename)).is_relative_to(place) for place in own):
+            return f"{frame.filename}, line {frame.lineno}"
     return ""
 
 
@@ -195,36 +194,70 @@ def _import(name: str, wanted: str) -> ModuleType:
     """A module, from where it is found first. Raises SpecError if that is nowhere, or its code fails."""
     top = name.partition(".")[0]
     folders = [*_of_specs, Path.cwd(), *_of_runs]
-    if top in _local or _spec(top) is None:
+    home, is_loaded = _home(top), top in sys.modules
+    spec = None if is_loaded else _installed(top)
+    if (home == Path.cwd() or home in _appended) if is_loaded else spec is None:
         there = next((folder for folder in folders if _is_in(folder, top, name)), None)
-        if top in _local and there not in (None, _local[top]):
-            got = f"{show(wanted)}, which {there} holds, while {_local[top]} holds another {top}, in use already"
+        if is_loaded and there not in (None, home):
+            got = f"{show(wanted)}, which {there} holds, while {home} holds another {top}, in use already"
             raise SpecError([Problem("", got, "one of them", "rename one, or use a process for each")])
-        if top not in _local and there is None:
+        if not is_loaded and there is None:
             places = ", ".join(dict.fromkeys(map(str, folders)))
             advice = "install it, put it there, or put its folder into PYTHONPATH"
             raise SpecError([Problem("", f"{show(wanted)}, but there is no module {top}", f"it in {places}", advice)])
-        if there:
-            _local[top] = there
-            if str(there) not in sys.path:
-                sys.path.append(str(there))  # the last: nothing that is installed is hidden by what lies beside it
-            importlib.invalidate_caches()
+        if there and str(there) not in sys.path:
+            sys.path.append(str(there))  # the last: nothing that is installed is hidden by what lies beside it
+            _appended.add(there)
+        spec = PathFinder.find_spec(top, [str(there)]) if not is_loaded else None
     try:
+        if spec:
+            _load(spec)
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        if top not in sys.modules:
-            _local.pop(top, None)
         raise SpecError([_failed(name, wanted, error)]) from error
     if top != "icrl":
         _used.add(top)
     return module
 
 
-def _spec(top: str) -> Any:
+def _installed(top: str) -> ModuleSpec | None:
+    """A module that is found without the folders appended here, and without the working folder where that comes first.
+
+    There Python itself has put it, in a notebook and under `python -m`.
+    """
+    importlib.invalidate_caches()
+    path = sys.path
+    first = [] if os.path.realpath(path[0]) == os.getcwd() else path[:1]
+    sys.path = [folder for folder in (*first, *path[1:]) if folder and Path(folder) not in _appended]
     try:
-        return sys.modules[top] if top in sys.modules else find_spec(top)
+        return find_spec(top)
     except (ImportError, ValueError):
         return None
+    finally:
+        sys.path = path
+
+
+def _load(spec: ModuleSpec) -> None:
+    """Imports a module from where it was found, whatever `sys.path` has first."""
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    try:
+        if spec.loader:  # a folder without `__init__.py` has none
+            spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(spec.name, None)
+        raise
+
+
+def _places(top: str) -> list[Path]:
+    """The folders of a package in use, or the file of a module; none of what is built in, or not in use."""
+    module = sys.modules.get(top)
+    places = getattr(module, "__path__", None) or [getattr(module, "__file__", None)]
+    return [Path(place) for place in places if place]
+
+
+def _home(top: str) -> Path | None:
+    """The folder in which a module in use lies."""
+    return next((place.parent.resolve() for place in _places(top)), None)
 
 
 def _is_in(folder: Path, top: str, name: str) -> bool:

@@ -58,7 +58,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def forget() -> None:
     """What a new process would not know."""
-    for memory in (plugins._of_specs, plugins._of_runs, plugins._local, plugins._names, plugins._used):
+    for memory in (plugins._of_specs, plugins._of_runs, plugins._appended, plugins._names, plugins._used):
         memory.clear()
     for name in ("my_models", "my_envs"):
         sys.modules.pop(name, None)

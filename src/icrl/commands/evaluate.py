@@ -42,7 +42,8 @@ def evaluate(
     path = find_run(target, model=model, scale=scale, seed=seed, point=point)
     run = find_run_of(path)
     checkpoint = Checkpoint.newest(path)
-    spec = parse(ExperimentSpec, apply_overrides(run.spec if run else trained_spec(checkpoint), overrides))
+    trained = trained_spec(checkpoint)
+    spec = parse(ExperimentSpec, apply_overrides(run.spec if run else trained, overrides))
     own = run.path if run else checkpoint.folder
     if out is None and own.resolve() in shipped_agents().values():
         out = RESULTS / "runs" / own.name  # what came with icrl stays as it came

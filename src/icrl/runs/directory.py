@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import IO, Any, Literal, Self
 
 from icrl.errors import MachineError, UserError, is_file_name
-from icrl.plugins import search_like
 from icrl.runs.disk import UNSUPPORTED, sync, to_json, write_atomically, writing
 from icrl.runs.provenance import provenance
 from icrl.spec.parse import difference, read_yaml
@@ -75,7 +74,6 @@ class RunDirectory:
         self._clock = clock
         self._opened = clock()
         self._seconds_before = float(manifest.get("seconds", 0.0))
-        search_like(manifest.get("plugins"), path)
 
     @classmethod
     def open(

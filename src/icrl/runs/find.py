@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from icrl.errors import UserError
+from icrl.plugins import search_like
 from icrl.runs.checkpoints import is_checkpoint
 from icrl.runs.directory import MANIFEST, RunDirectory, run_folder
 from icrl.spec.experiment import ExperimentSpec
@@ -44,7 +45,7 @@ def find_run(
     folder = spec.default_directory.parent
     runs = [RunDirectory.read(manifest.parent) for manifest in folder.glob("[!.]*/manifest.json")]
     if seed is not None:
-        runs = [run for run in runs if seed in parse(ExperimentSpec, run.spec).seeds]
+        runs = [run for run in runs if seed in _seeds(run)]
     if not runs:
         at_point = f" --point {point}" if point else ""
         raise UserError(
@@ -63,3 +64,8 @@ def find_run_of(path: Path) -> RunDirectory | None:
     if is_checkpoint(path) and not (run_folder(path) / MANIFEST).exists():
         return None
     return RunDirectory.read(path)
+
+
+def _seeds(run: RunDirectory) -> range:
+    search_like(run.manifest.get("plugins"), run.path)
+    return parse(ExperimentSpec, run.spec).seeds
