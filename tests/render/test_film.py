@@ -1,6 +1,7 @@
 """Films as files: their frames, how long each is shown, and how small they are."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,15 @@ def test_what_stands_side_by_side_is_told_apart():
         ("S5, trial 2", LAST),
         ("MLP, trial 2", BESIDE),
     ]
+
+
+@pytest.mark.parametrize(("rung", "words"), [("sign", "the body's state, disguised  | "), ("", "the body's state  | ")])
+def test_only_projected_numbers_are_called_disguised(rung: str, words: str, monkeypatch: pytest.MonkeyPatch):
+    said = []
+    monkeypatch.setattr("icrl.render.frames._text", lambda draw, place, text, *_, **__: said.append(text) or place[0])
+    next(frames(replace(episode(1), rung=rung)))
+    assert [text for text in said if text.startswith(words)]
+    assert ("disguised" in " ".join(said)) == bool(rung)
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")

@@ -15,7 +15,7 @@ from icrl.runs import compilation_cache, numerics
 from icrl.runs.directory import run_folder
 from icrl.runs.disk import require_folder
 from icrl.spec.experiment_file import ExperimentFile
-from icrl.spec.shipped import shipped_agents, shipped_specs
+from icrl.spec.shipped import existing_path, shipped_agents, shipped_specs
 
 
 def render(
@@ -47,7 +47,7 @@ def render(
         out = folder / f"{task}.gif"
     require_kind(out)
     require_folder(out.parent)
-    other = _other(agent, beside) if beside else None
+    other = _other(agent, beside, target, seed) if beside else None
     if other and other.environments([task]) != agent.environments([task]):
         raise UserError(f"--beside: got {beside}, which plays {task} otherwise; expected a run on the same environment")
     played = play(agent, task, name=_name(agent), trials=trials, episode=episode or 0)
@@ -59,11 +59,13 @@ def render(
     print(out)
 
 
-def _other(agent: Agent, beside: str) -> Agent:
-    """The agent of a model of the same experiment, or of whatever `load` takes."""
-    name = agent.spec.name
-    if name in shipped_specs() and beside in ExperimentFile(name).models:
-        return load(name, model=beside, scale=agent.spec.scale, point=agent.spec.point or None)
+def _other(agent: Agent, beside: str, target: str, seed: int | None) -> Agent:
+    """The agent of a model of the same spec, the target or a shipped one, or of whatever `load` takes."""
+    path = existing_path(target) or shipped_agents().get(target)
+    is_run = path is not None and path.is_dir()
+    spec = agent.spec.name if is_run else target
+    if (not is_run or spec in shipped_specs()) and beside in ExperimentFile(spec).models:
+        return load(spec, model=beside, seed=seed, scale=agent.spec.scale, point=agent.spec.point or None)
     return load(beside)
 
 

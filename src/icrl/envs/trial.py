@@ -70,10 +70,14 @@ class Episodes:
         return self.environment.action_space
 
     @property
+    def shown_size(self) -> int:
+        """How many numbers, the first that the agent sees, the environment shows: what there is, and its change."""
+        return self.environment.observation_size * (1 + self.observe_previous)
+
+    @property
     def observation_size(self) -> int:
         """Length of the vector the agent sees."""
-        shown = self.environment.observation_size * (1 + self.observe_previous)
-        return shown + self.observe_reward + 2 + self.observe_action * self.action_space.size
+        return self.shown_size + self.observe_reward + 2 + self.observe_action * self.action_space.size
 
     def reset(self, task_index: Int[Array, " B"], *, key: Key) -> tuple[EpisodeState, Timestep]:
         """Starts an episode on every row; ``task_index`` binds rows to tasks for good, ``key`` is ``[B]``."""

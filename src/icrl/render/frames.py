@@ -75,7 +75,7 @@ def _frame(episode: PlayedEpisode, panels: Sequence[Panel], view: View | None, s
         now = min(step, len(panel.trial.reward) - 1)
         _draw_panel(canvas, draw, panel, view, (left, TOP, left + width, TOP + BODY), now)
         numbers = (left, TOP + BODY + 6, left + width, TOP + BODY + 6 + CELLS)
-        _draw_numbers(draw, panel.trial, episode.projected_size, numbers, now)
+        _draw_numbers(draw, episode, panel.trial, numbers, now)
     top = TOP + BODY + CELLS + 34
     _draw_curves(draw, episode, panels, (GUTTER + 34, top, WIDTH - 140, top + CHART), step)
     return canvas.reduce(SHARP)
@@ -113,7 +113,7 @@ def _draw_panel(
     )
 
 
-def _draw_numbers(draw: ImageDraw.ImageDraw, trial: PlayedTrial, projected: int, box: Box, step: int) -> None:
+def _draw_numbers(draw: ImageDraw.ImageDraw, episode: PlayedEpisode, trial: PlayedTrial, box: Box, step: int) -> None:
     """What the agent sees, the environment's numbers apart from reward, flags and action; and what it does."""
     left, top, right, _ = box
     seen = trial.observation[step]
@@ -130,9 +130,10 @@ def _draw_numbers(draw: ImageDraw.ImageDraw, trial: PlayedTrial, projected: int,
             x += 8
         return x
 
-    write(top, "sees", seen[:projected], seen[projected:])
+    write(top, "sees", seen[: episode.shown_size], seen[episode.shown_size :])
     if right - write(top + 28, "does", trial.action[step]) > 320:
-        legend = "the body's state, disguised  |  what came of its last action"
+        state = "the body's state, disguised" if episode.rung else "the body's state"
+        legend = f"{state}  |  what came of its last action"
         _text(draw, (right - 2, top + 32), legend, 11, PALE, anchor="ra")
 
 

@@ -42,7 +42,7 @@ class PlayedEpisode:
     """What the task rewards, to complete "rewarded for"; "" if nobody has said it."""
     rung: str
     """Family of the projections; "" without."""
-    projected_size: int
+    shown_size: int
     """How many of the observation's numbers come from the environment; the others are reward, flags and action."""
     trials: tuple[PlayedTrial, ...]
 
@@ -85,7 +85,7 @@ def play(agent: Agent, task: str, *, name: str, trials: int | None = None, episo
         played.append(PlayedTrial(index + 1, name, tuple(pictures), *(np.stack(values) for values in arrays)))
     spec = agent.spec.environment
     words = episodes.environment.words(task)
-    return PlayedEpisode(task, words, spec.rung, episodes.environment.observation_size, tuple(played))
+    return PlayedEpisode(task, words, spec.rung, episodes.shown_size, tuple(played))
 
 
 def choose_task(agent: Agent, task: str | None) -> str:
