@@ -39,7 +39,8 @@ def compile_in_a_process(cache: Path) -> tuple[int, int]:
     environment = {name: value for name, value in os.environ.items() if "CACHE" not in name}
     done = subprocess.run(
         [sys.executable, "-c", COMPILE],
-        env={**environment, "XDG_CACHE_HOME": str(cache)},
+        # XLA's own log is off, as in icrl: jax 0.10.0's calls programs from the cache compiled for another machine.
+        env={**environment, "XDG_CACHE_HOME": str(cache), "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         check=True,
