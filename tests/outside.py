@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,17 @@ def shuffle(outer, inner, *, key):
 
 SHUFFLE = Family(shuffle)
 """
+
+
+def lay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str) -> Path:
+    """The folder of a spec, `mine.yaml`, beside the modules that it names; the tests work in another."""
+    folder, elsewhere = tmp_path / "specs", tmp_path / "elsewhere"
+    for made in (folder, elsewhere):
+        made.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for name, text in (("my_models.py", MODEL), ("my_envs.py", ENVIRONMENT), ("mine.yaml", spec)):
+        (folder / name).write_text(text)
+    return folder
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from icrl.runs.directory import RunDirectory
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import parse, to_dict
-from tests.outside import ENVIRONMENT, MODEL, forgotten
+from tests.outside import ENVIRONMENT, MODEL, forgotten, lay_out
 
 SPEC = """
 environment:
@@ -41,14 +41,7 @@ def nothing_is_left() -> Iterator[None]:
 @pytest.fixture
 def spec_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A spec beside the modules that it names, read from another folder."""
-    folder = tmp_path / "specs"
-    folder.mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    (folder / "my_models.py").write_text(MODEL)
-    (folder / "my_envs.py").write_text(ENVIRONMENT)
-    (folder / "mine.yaml").write_text(SPEC)
-    return folder / "mine.yaml"
+    return lay_out(tmp_path, monkeypatch, SPEC) / "mine.yaml"
 
 
 INSTALLED = "[icrl.models]\ndecay = my_package.models:DecaySpec\n[icrl.suites]\nwalk = my_package.envs:Walk\n"

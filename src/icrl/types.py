@@ -21,6 +21,11 @@ Key = jax.Array
 T = TypeVar("T")
 
 
+def type_of(leaf: Any) -> str:
+    """Dtype and shape of an array, or of what stands for one, such as `float32[64,3]`."""
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+
+
 class Transition(NamedTuple):
     """What one environment reports after one step, for a single row.
 

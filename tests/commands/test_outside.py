@@ -14,7 +14,7 @@ import icrl as package
 from icrl import plugins
 from icrl.errors import SpecError
 from tests.commands.runs import evaluated, icrl, manifest, updates_saved
-from tests.outside import ENVIRONMENT, MODEL, forgotten
+from tests.outside import MODEL, forgotten, lay_out
 
 SPEC = """
 environment:
@@ -45,15 +45,8 @@ def nothing_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the spec and the modules lie; the tests work beside it."""
-    folder, work = tmp_path / "specs", tmp_path / "work"
-    folder.mkdir()
-    work.mkdir()
-    monkeypatch.chdir(work)
-    (folder / "my_models.py").write_text(MODEL)
-    (folder / "my_envs.py").write_text(ENVIRONMENT)
-    (folder / "mine.yaml").write_text(SPEC)
-    return folder
+    """Where the spec and the modules lie."""
+    return lay_out(tmp_path, monkeypatch, SPEC)
 
 
 def forget() -> None:

@@ -12,7 +12,8 @@ from etils import epath
 from PIL import Image, ImageColor, ImageDraw
 
 from icrl.envs.brax_suite import BODIES, TASKS, BraxBody, BraxParameters
-from icrl.envs.picture import Goal, Part, Picture, Turn, mujoco_picture
+from icrl.envs.mujoco_picture import mujoco_picture
+from icrl.envs.picture import Goal, Part, Picture, Turn
 from icrl.envs.popgym.cartpole import CartPoleState, StatelessCartPole
 from icrl.render.scene import GOAL, View, draw_state, tint
 

@@ -15,7 +15,7 @@ from icrl.errors import Problem, SpecError, UserError, did_you_mean, show
 from icrl.models import MODELS, ModelSpec, NamedModel
 from icrl.plugins import Registry
 from icrl.runs import compilation_cache, numerics
-from icrl.spec.parse import apply_overrides, parse, to_dict
+from icrl.spec.parse import apply_overrides, parse, plain_of_kind
 
 KINDS: dict[str, Registry] = {"sequence model": MODELS, "suite": REGISTRY, "family of projections": PROJECTIONS}
 
@@ -78,7 +78,7 @@ def _is_read_back(spec: ModelSpec) -> Finding:
     """Whether a spec is the same after it was written to a run's folder."""
 
     def read_back() -> None:
-        plain = {"kind": MODELS.name_of(type(spec))} | to_dict(spec)
+        plain = plain_of_kind(NamedModel, spec)
         again = parse(NamedModel, plain)  # type: ignore[type-var]
         require(again == spec, f"{plain} is read as {again}")
 

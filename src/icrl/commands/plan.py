@@ -9,6 +9,7 @@ from typing import NamedTuple
 from icrl.launch.runs import Run
 from icrl.records import RESULTS, Record
 from icrl.report.comparison import load_records
+from icrl.report.tables import format_duration
 from icrl.runs.provenance import Machine, made_with
 
 FOOTNOTE = (
@@ -54,7 +55,7 @@ def show_plan(runs: Iterable[Run], chores: Iterable[Chore], jobs: int | None = N
             items += _show([_item(run, records, machine) for run in same])
         print(f"  {_total(items)}\n")
         every += items
-    together = f", {_duration(_at_once([item.left for item in every], jobs))} with {jobs} at once" if jobs else ""
+    together = f", {format_duration(_at_once([item.left for item in every], jobs))} with {jobs} at once" if jobs else ""
     every += _show([_chore_item(chore) for chore in chores])
     print(f"all experiments: {_total(every)}{together}\n{FOOTNOTE}")
 
@@ -101,7 +102,7 @@ def _show(items: Sequence[Item]) -> Sequence[Item]:
     command = max((len(item.command) for item in items), default=0)
     state = max((len(item.state) for item in items), default=0)
     for item in items:
-        print(f"  {item.command:<{command}}  {item.state:<{state}}  {_duration(item.seconds)}{item.mark}")
+        print(f"  {item.command:<{command}}  {item.state:<{state}}  {format_duration(item.seconds)}{item.mark}")
     return items
 
 
@@ -114,8 +115,8 @@ def _total(items: Sequence[Item]) -> str:
 def _sum(seconds: Sequence[float]) -> str:
     known = [one for one in seconds if not isnan(one)]
     if not (unknown := len(seconds) - len(known)):
-        return _duration(sum(known))
-    return f"{_duration(sum(known))} and {unknown} unknown" if sum(known) else f"{unknown} unknown"
+        return format_duration(sum(known))
+    return f"{format_duration(sum(known))} and {unknown} unknown" if sum(known) else f"{unknown} unknown"
 
 
 def _at_once(seconds: Iterable[float], jobs: int) -> float:
@@ -124,11 +125,3 @@ def _at_once(seconds: Iterable[float], jobs: int) -> float:
     for one in seconds:
         heapreplace(busy, busy[0] + (0.0 if isnan(one) else one))
     return max(busy)
-
-
-def _duration(seconds: float) -> str:
-    if isnan(seconds):
-        return "unknown"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

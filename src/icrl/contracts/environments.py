@@ -13,7 +13,7 @@ from icrl.contracts import Finding, examine, how_broken, require, require_close,
 from icrl.envs.environment import Environment
 from icrl.envs.spaces import Continuous, Discrete
 from icrl.envs.suites import Suite
-from icrl.types import Key, PyTree, Transition
+from icrl.types import Key, PyTree, Transition, type_of
 
 STEPS, FEW, ROWS = 48, 6, 3
 """Steps of a rollout, those before which rounding can hardly grow, and rows of each task."""
@@ -105,16 +105,12 @@ def types_are_kept(case: EnvironmentCase) -> None:
         ("terminated", after.terminated, "bool[]"),
         ("truncated", after.truncated, "bool[]"),
     ):
-        require(_type(got) == expected, f"{what} is {_type(got)}; expected {expected}")
+        require(type_of(got) == expected, f"{what} is {type_of(got)}; expected {expected}")
     old, new = jax.tree.structure(state), jax.tree.structure(after_state)
     require(old == new, f"the state was {old} and is {new} after a step")
     for (path, old), new in zip(jax.tree.leaves_with_path(state), jax.tree.leaves(after_state), strict=True):
         where = f"the state{jax.tree_util.keystr(path)}"
-        require(_type(old) == _type(new), f"{where} was {_type(old)} and is {_type(new)} after a step")
-
-
-def _type(leaf: jax.ShapeDtypeStruct) -> str:
-    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+        require(type_of(old) == type_of(new), f"{where} was {type_of(old)} and is {type_of(new)} after a step")
 
 
 def numbers_are_finite(case: EnvironmentCase) -> None:

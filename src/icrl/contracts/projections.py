@@ -9,6 +9,7 @@ import numpy as np
 from icrl.compiling import jit_for_one_run
 from icrl.contracts import Finding, examine, require, require_equal
 from icrl.envs.projection import Family
+from icrl.types import type_of
 
 NUM_DRAWS = 2_000
 SCALE_TOLERANCE = 0.1
@@ -33,8 +34,7 @@ def draws_fit(family: Family) -> None:
     for outer, inner in sizes_of(family):
         shape = jax.eval_shape(lambda key, o=outer, i=inner: family.sample(o, i, key=key), jax.random.key(0))
         expected = f"float32[{outer},{inner}]"
-        got = f"{shape.dtype}[{','.join(map(str, shape.shape))}]"
-        require(got == expected, f"sample({outer}, {inner}) gives {got}; expected {expected}")
+        require(type_of(shape) == expected, f"sample({outer}, {inner}) gives {type_of(shape)}; expected {expected}")
         require(np.isfinite(draw(family, outer, inner)).all(), f"sample({outer}, {inner}) is not finite")
 
 

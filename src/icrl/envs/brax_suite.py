@@ -24,7 +24,8 @@ from etils import epath
 
 from icrl.envs.brax_goals import GOALS
 from icrl.envs.environment import Environment, group_by_body
-from icrl.envs.picture import Part, Picture, mujoco_picture
+from icrl.envs.mujoco_picture import mujoco_picture
+from icrl.envs.picture import Part, Picture
 from icrl.envs.spaces import Continuous
 from icrl.types import Key, Transition
 

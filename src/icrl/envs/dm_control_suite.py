@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from icrl.envs.environment import Environment, group_by_body
-from icrl.envs.picture import Picture, mujoco_data, mujoco_image, mujoco_parts
+from icrl.envs.mujoco_picture import mujoco_data, mujoco_image, mujoco_parts
+from icrl.envs.picture import Picture
 from icrl.envs.spaces import Continuous
 from icrl.errors import UserError
 from icrl.types import Key, Transition

@@ -232,7 +232,7 @@ def chunks_of(num_steps: int) -> int:
 
     One chunk, which is the sequential schedule, where no divisor is near.
     """
-    near = [steps for steps in range(max(1, CHUNK_STEPS // 2), 2 * CHUNK_STEPS + 1) if num_steps % steps == 0]
+    near = [steps for steps in range(CHUNK_STEPS // 2, 2 * CHUNK_STEPS + 1) if num_steps % steps == 0]
     return num_steps // min(near, key=lambda steps: abs(steps - CHUNK_STEPS), default=num_steps)
 
 

@@ -14,7 +14,7 @@ from icrl.report.comparison import label, set_apart
 from icrl.report.readme import markdown_table, score_table, task_table
 from icrl.report.statistics import format_number
 from icrl.report.style import save
-from icrl.report.tables import DASH, return_digits
+from icrl.report.tables import DASH, format_duration, return_digits
 
 UNTOLD = ("name", "model_name", "scale", "point", "seed", "num_seeds")
 """Fields of a spec that the first table shows already."""
@@ -147,18 +147,8 @@ def _run_cells(contender: Contender) -> Iterator[str]:
     yield str(contender.manifest.get("status", DASH))
     yield f"{done:,} of {total:,}" if done < total else f"{done:,}"
     yield DASH if latest is None else format_number(latest, return_digits(latest))
-    yield _duration(float(contender.manifest.get("seconds", 0.0)))
+    yield format_duration(float(contender.manifest.get("seconds", 0.0)))
     yield f"`{contender.folder}`"
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
 
 
 def _evaluations(records: Sequence[Record]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -76,6 +78,15 @@ def return_digits(*returns: float | None) -> int:
 def format_known(number: float | None, digits: int) -> str:
     """Fixed-point, or a dash for what nobody measured."""
     return DASH if number is None else format_number(number, digits)
+
+
+def format_duration(seconds: float) -> str:
+    """In seconds, minutes or hours, whichever a reader would use; "unknown" where it is NaN."""
+    if isnan(seconds):
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _task_cells(record: Record, name: str, memoryless: Record | None, intervals: bool) -> list[str]:

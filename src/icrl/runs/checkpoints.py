@@ -28,7 +28,7 @@ import numpy as np
 from icrl.errors import MachineError, UserError
 from icrl.runs.directory import CHECKPOINTS
 from icrl.runs.disk import move, sync, to_json, writing
-from icrl.types import PyTree
+from icrl.types import PyTree, type_of
 
 logger = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ def _write(folder: Path, state: PyTree, description: Mapping[str, Any]) -> None:
     leaves = _named_leaves(state)
     arrays = {name: np.asarray(leaf) for name, leaf in jax.device_get(leaves).items()}
     types = {
-        "leaves": {name: _type(leaf) for name, leaf in leaves.items()},
+        "leaves": {name: type_of(leaf) for name, leaf in leaves.items()},
         "weakly_typed": [name for name, leaf in leaves.items() if jax.typeof(leaf).weak_type],
     }
     _pack(folder / ARRAYS, arrays)
@@ -310,7 +310,7 @@ def _saved(
     """The arrays of the wanted leaves, which must be all `below`, in their order."""
     _require_same_types(
         folder,
-        expected={name: _type(leaf) for name, leaf in wanted.items()},
+        expected={name: type_of(leaf) for name, leaf in wanted.items()},
         saved={name: type_ for name, type_ in description["leaves"].items() if name.startswith(below)},
     )
     try:
@@ -347,11 +347,6 @@ def _named_leaves(tree: PyTree, below: str = "") -> dict[str, Any]:
     named = {below + jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths_and_leaves}
     assert len(named) == len(paths_and_leaves), "two leaves of the state have the same path"
     return named
-
-
-def _type(leaf: Any) -> str:
-    """Dtype and shape, such as `float32[64,3]`."""
-    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
 
 
 def _checksum(path: Path) -> int:

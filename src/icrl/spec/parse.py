@@ -53,13 +53,13 @@ def to_dict(spec: Any, determining: Purpose | None = None) -> dict[str, Any]:
     too): where these are equal, so are the numbers.
     """
     return {
-        name: _plain_of_kind(annotation, getattr(spec, name), determining)
+        name: plain_of_kind(annotation, getattr(spec, name), determining)
         for name, annotation in field_types(type(spec)).items()
         if determining is None or determines(annotation, determining)
     }
 
 
-def _plain_of_kind(annotation: Any, value: Any, determining: Purpose | None) -> Any:
+def plain_of_kind(annotation: Any, value: Any, determining: Purpose | None = None) -> Any:
     """A field's plain value; of a dataclass that is named by its kind, with that, which those from outside lack."""
     plain, registry = _plain(value, determining), registry_of(annotation)
     return {"kind": registry.name_of(type(value))} | plain if registry and is_dataclass(value) else plain
