@@ -186,10 +186,16 @@ def mistakes(name: str, path: str = "model.kind") -> str:
             "{here}/my_models.py, line 1); expected one that can be imported",
         ),
         (
-            "import sys\nsys.exit()",
+            "import sys\nsys.exit(3)",  # a run of W&B puts a function of its own in the place of sys.exit
             "my_models:DecaySpec",
-            "kind: got 'my_models:DecaySpec', whose module fails (SystemExit; {here}/my_models.py, line 2); expected "
-            "one that can be imported",
+            "kind: got 'my_models:DecaySpec', whose module fails (SystemExit: 3; {here}/my_models.py, line 2); "
+            "expected one that can be imported",
+        ),
+        (
+            "import shlex\nnames = shlex.split('\"')",
+            "my_models:DecaySpec",
+            "kind: got 'my_models:DecaySpec', whose module fails (ValueError: No closing quotation; "
+            "{here}/my_models.py, line 2); expected one that can be imported",
         ),
         ("", "my_models", "kind: got 'my_models'; expected one of s5, gru, lstm, transformer, mlp, or module:Class"),
         ("", "os:sep", "kind: got 'os:sep', a value of type str; expected a frozen dataclass derived from "

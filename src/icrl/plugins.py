@@ -278,7 +278,9 @@ def _failed(name: str, wanted: str, error: BaseException) -> Problem:
         place = f"{error.filename}, line {error.lineno}"
     else:
         outside = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
-        place = f"{outside[-1].filename}, line {outside[-1].lineno}" if outside else name
+        folders = {Path(frame.filename).parent for frame in outside[:1]}  # the module's; what it calls is not at fault
+        own = [frame for frame in outside if folders & set(Path(frame.filename).parents)]
+        place = f"{own[-1].filename}, line {own[-1].lineno}" if own else name
     fault = f"{type(error).__name__}: {error}".removesuffix(": ")
     return Problem("", f"{show(wanted)}, whose module fails ({fault}; {place})", "one that can be imported")
 
