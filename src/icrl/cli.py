@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from icrl import __version__, options
-from icrl.exit_codes import failing_with_an_exit_code
+from icrl.exit_codes import failing_with_an_exit_code, forget_a_closed_terminal
 from icrl.imports import quiet_imports
 from icrl.runs.interruption import ending_signals
 
@@ -37,7 +37,10 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without a character costs that character only
     if sys.platform == "win32":
         typer.echo("icrl is made for Linux and macOS, and untested on Windows; WSL 2 runs it", err=True)
-    app(prog_name="icrl")
+    try:
+        app(prog_name="icrl")
+    finally:
+        forget_a_closed_terminal()
 
 
 def _print_version(wanted: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -42,6 +43,14 @@ def failing_with_an_exit_code(verb: str, verbose: bool) -> Iterator[None]:
     with suppress(OSError):  # the terminal is gone
         typer.echo(f"icrl {verb}:{message}", err=True)
     raise typer.Exit(exit_code)
+
+
+def forget_a_closed_terminal() -> None:
+    """Drops what stderr holds and cannot write: Python would try again at its end, and make the exit code 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _no_device(error: Exception) -> str | None:

@@ -1,0 +1,30 @@
+"""What the README tells to run, as it stands there, in an empty folder: on the stand-in, and briefly."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from icrl.envs import brax_suite
+from icrl.envs.suites import SUITES, Suite
+from tests.commands.runs import ROOT, icrl
+from tests.commands.stand_in import environments
+from tests.test_readme import README, in_blocks
+
+BRIEFLY = ("num_rows=96", "total_env_steps=12288", "updates_per_chunk=1", "evaluation.episodes_per_task=2")
+"""One update of training: 96 rows, the fewest that 6 tasks share equally in up to 16 minibatches."""
+FIRST = "icrl train experiments/meta_brax.yaml"
+"""What `make train` runs."""
+
+
+def test_the_readme_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(SUITES, "brax", Suite(tuple(brax_suite.TASKS), environments))
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    printed = {}
+    assert f"(`{FIRST}`;" in README
+    for command in [FIRST, *(command for command in in_blocks(README) if command.startswith("icrl "))]:
+        _, verb, *arguments = shlex.split(command)
+        done = icrl(verb, *arguments, *(BRIEFLY if verb == "train" else ()))
+        assert done.exit_code == 0, f"{command}\n{done.stderr}"
+        printed[command] = done.stdout
+    assert "trial 8" in printed["icrl evaluate meta_brax --trials 8"], printed
