@@ -58,7 +58,7 @@ class Agent:
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks that it was trained on, then those held out."""
-        return self.spec.environment.train + self.spec.environment.held_out
+        return self.spec.environment.tasks
 
     def environments(
         self, tasks: Sequence[str] | None = None, num_rows: int | None = None, *, trials: int | None = None

@@ -60,8 +60,8 @@ def evaluate_run(
     trials = trials or spec.evaluation.trials or environment.trials_per_episode
     names = {
         "train": environment.train,
-        "held_out": environment.held_out,
-        "all": environment.train + environment.held_out,
+        "held_out": environment.tasks[len(environment.train) :],
+        "all": environment.tasks,
     }[tasks]
     if not names:
         raise UserError(f"--tasks: got {tasks}; expected tasks of that kind in {spec.name}, which has none")

@@ -131,10 +131,10 @@ def _broken(annotation: Any, value: Any, where: str) -> Iterator[Problem]:
                 yield Problem(where, show(value), note.expected)
             elif isinstance(note, Registry) and isinstance(value, str):
                 yield from note.problems(value, where)
-    elif origin is tuple:
+    elif origin is tuple and isinstance(value, tuple):
         for index, item in enumerate(value):
             yield from _broken(arguments[0 if Ellipsis in arguments else index], item, f"{where}[{index}]")
-    elif origin is dict:
+    elif origin is dict and isinstance(value, Mapping):
         for key, item in value.items():
             yield from _broken(arguments[1], item, join_path(where, key))
     elif origin in (Union, UnionType) and value is not None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 
-from icrl.errors import Problem, SpecError, UserError, join_path, show
+from icrl.errors import Problem, SpecError, UserError, is_file_name, join_path, show
 from icrl.fields import Bound, Label, Name, PositiveInt, Spec, at_least
 from icrl.runs.disk import to_json, write_atomically
 from icrl.runs.provenance import Machine
@@ -26,9 +26,17 @@ logger = logging.getLogger(__name__)
 
 RESULTS = Path("results")
 
-Split = Literal["train", "held_out"]
-SPLITS: dict[Split, str] = {"train": "Training tasks", "held_out": "Held-out tasks"}
+SPLITS = {"train": "Training tasks", "held_out": "Held-out tasks"}
 """The two kinds of tasks, and how a reader sees them."""
+
+
+def _is_split(text: str) -> bool:
+    kind, _, group = text.partition("/")
+    return text in SPLITS or (kind == "held_out" and is_file_name(group))
+
+
+Split = Annotated[str, Bound("train, held_out, or held_out/ and the name of a group", _is_split)]
+"""One of them, or a group of the tasks held out."""
 
 Count = Annotated[int, at_least(0)]
 AT_LEAST_ONE = Bound("at least one", bool)
@@ -74,7 +82,7 @@ class TaskResult:
     """What one model did on one task."""
 
     split: Split
-    """`train` (unseen projections of a training task) or `held_out`."""
+    """`train` (unseen projections of a training task), `held_out`, or `held_out/GROUP`."""
     returns: np.ndarray
     """Return of every trial, [seed, episode, trial]."""
     reward_by_step: np.ndarray
@@ -174,12 +182,14 @@ class Record(Spec):
     def split_title(self, split: Split) -> str:
         """A split as a reader sees it, with what an evaluation changes of its tasks."""
         unseen = ", unseen projections" if split == "train" and self.rung else ""
-        return SPLITS[split] + unseen
+        kind, _, group = split.partition("/")
+        return SPLITS[kind] + (f": {group}" if group else "") + unseen
 
     @property
     def splits(self) -> tuple[Split, ...]:
         """The splits it was evaluated on, training tasks first."""
-        return tuple(split for split in SPLITS if self.split(split))
+        splits = dict.fromkeys(task.split for task in self.tasks.values())
+        return tuple(sorted(splits, key=lambda split: split != "train"))
 
     def split(self, split: Split) -> dict[str, TaskResult]:
         """The tasks of one split, by name."""

@@ -96,11 +96,12 @@ def test_an_older_checkpoint_is_evaluated_on_the_same_episodes(
 
 def test_more_trials_than_trained_on_of_some_tasks(finished: Finished, tmp_path: Path):
     before = (finished.path / "evaluation.json").read_bytes()
-    options = ["--trials", 3, "--tasks", "held_out", "--episodes", 2]
+    options = ["--trials", 3, "--tasks", "held_out", "--episodes", 2, "environment.held_out={far: [cartpole_side]}"]
     longer = evaluated(finished.path, tmp_path / "longer", *options)
     assert (longer["trials"], longer["trials_per_episode"], longer["num_episodes"]) == (3, 2, 2)
     (task,) = longer["tasks"].values()
     assert list(longer["tasks"]) == ["cartpole_side"]
+    assert task["split"] == "held_out/far"
     assert (np.shape(task["returns"]), np.shape(task["reward_by_step"])) == ((1, 2, 3), (1, 12))
     assert list((tmp_path / "longer").glob("*.png"))
     assert (finished.path / "evaluation.json").read_bytes() == before

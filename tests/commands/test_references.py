@@ -3,10 +3,15 @@
 import json
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from icrl.commands import references
-from icrl.commands.references import specialist_of
+from icrl.commands.references import OneTask, specialist_of
+from icrl.envs.brax_suite import bodies
+from icrl.envs.projection import ProjectionSpec
 from icrl.learners.ppo import PPOSpec
 from icrl.models import MLPSpec
 from icrl.records import Reference, recorded_references
@@ -74,6 +79,21 @@ def test_a_specialist_has_room_for_a_task_that_only_a_gaussian_projection_squeez
     sizes = ["environment.projection.kind=gaussian", "environment.projection.observation_size=2"]
     alone = specialist_of(load_experiment(str(TINY), overrides=sizes), "cartpole_side")
     assert alone.environment.projection.observation_size == 3
+
+
+def test_a_specialist_is_told_what_its_task_draws_and_hides():
+    [body] = bodies(("pendulum_hold", "pendulum_turn"))
+    seen = ProjectionSpec(kind="identity", observation_size=3, action_size=1).build(body)
+    told = OneTask(seen, jnp.int32(1))
+    assert (seen.observation_size, told.observation_size) == (3, 3 + 7)
+    drawn = told.sample_task(jnp.int32(0), key=jax.random.key(0))
+    assert drawn.inner.task_index == 1
+    state, first = told.reset(drawn, key=jax.random.key(1))
+    _, after = told.step(drawn, state, jnp.ones(1), key=jax.random.key(2))
+    for observation in (first, after.observation):
+        np.testing.assert_array_equal(observation[3:], body.hidden(drawn.inner))
+    assert first[3] == pytest.approx(drawn.inner.goal[0] / 7)
+    assert np.any(first[:3] != after.observation[:3])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """One harness over every body and task of the Brax suite, and what each task says it changes."""
 
+import json
 from collections.abc import Callable
 from itertools import combinations
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -9,11 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icrl.envs.brax_suite import BODIES, TASKS, BraxBody, BraxParameters, bodies
+from icrl.envs.brax_bodies import BODIES
+from icrl.envs.brax_families import FAMILIES
+from icrl.envs.brax_suite import DYNAMICS, TASKS, BraxBody, BraxParameters, bodies
+from icrl.envs.brax_tasks import POINTS
 from tests.quick import jit
 
 STEPS, ROWS = 48, 4
 """Two seconds of four rows per task."""
+MANY = 64
+"""Draws of a task."""
 SUITE = {TASKS[body.tasks[0]].body: body for body in bodies(tuple(TASKS))}
 
 
@@ -90,6 +97,10 @@ def test_bodies_share_out_all_tasks_in_order():
 def test_every_task_says_what_it_changes():
     for name, task in TASKS.items():
         assert task.changes.endswith("."), name
+    for name, task in FAMILIES.items():
+        like = FAMILIES.get(task.changes.split()[0])  # as arm_find, which is "reacher_find with ..."
+        said = task.changes + (like.changes if like else "")
+        assert "{:g} to {:g} ".format(*task.goal) in said, name
 
 
 def test_shapes_and_dtypes(harness: Harness):
@@ -128,11 +139,51 @@ def test_rows_start_differently_within_the_ranges_of_their_task(harness: Harness
     assert np.all(np.abs(qd) <= 0.05)
 
 
-def test_targets_lie_in_the_disc_of_their_task(harness: Harness):
-    for index, name in enumerate(harness.body.tasks):
-        distance = np.linalg.norm(harness.random.drawn.target[index], axis=-1)
-        assert np.all(distance <= TASKS[name].target_radius), name
-        assert len(np.unique(distance)) == (ROWS if TASKS[name].target_radius else 1), name
+def test_goal_and_dynamics_are_drawn_from_the_ranges_of_their_task(harness: Harness):
+    body, keys = harness.body, jax.random.split(jax.random.key(0), MANY)
+    draw = jax.vmap(lambda index: jax.vmap(lambda key: body.sample_task(index, key=key))(keys))
+    drawn: BraxParameters = jax.tree.map(np.asarray, jit(draw)(jnp.arange(len(body.tasks))))
+    for index, name in enumerate(body.tasks):
+        task, goal = TASKS[name], drawn.goal[index]
+        far = np.linalg.norm(goal, axis=-1)
+        for what, values in [("goal", far), *((name, getattr(drawn, name)[index]) for name in DYNAMICS)]:
+            low, high = getattr(task, what)
+            assert np.all((values >= low - 1e-6) & (values <= high + 1e-6)), (name, what)
+            assert len(np.unique(values)) == (MANY if low < high else 1), (name, what)
+            if low < high:  # all of the range is drawn from
+                assert np.ptp(values) > 0.7 * (high - low), (name, what)
+        signs = np.sign(np.round(goal, 6)).T
+        if task.way == "any":
+            assert all(np.mean(sign > 0) == pytest.approx(0.5, abs=0.25) for sign in signs), name
+        else:
+            assert not signs[1].any(), name
+            assert np.mean(signs[0] < 0) == pytest.approx(0.5 if task.way == "either" else 0, abs=0.2), name
+        if task.way == "any" and task.goal[0] == 0:  # even by area
+            assert np.mean(far < task.goal[1] / np.sqrt(2)) == pytest.approx(0.5, abs=0.2), name
+
+
+def test_what_a_body_hides_is_all_that_its_tasks_draw_and_do_not_show():
+    for body in bodies(tuple(POINTS)):
+        assert body.hidden_size == 0
+    [body] = bodies(("reacher_easy", "reacher_find", "reacher_find_beyond"))
+    assert body.hidden_size == 5
+    told = np.asarray(body.hidden(BraxParameters(jnp.int32(1), jnp.array([0.13, -0.26]), 1.0, 1.0, 0.8, 0.925, 0.25)))
+    # goals up to 0.26 m; length 0.8 to 1.4, gear 0.55 to 1.3, damping 0 to 1
+    np.testing.assert_allclose(told, [0.5, -1, -1, 0, -0.5], atol=1e-6)
+    for body in SUITE.values():
+        drawn = [body.sample_task(jnp.int32(0), key=jax.random.key(seed)) for seed in range(3)]
+        hidden = np.array([body.hidden(task) for task in drawn])
+        assert hidden.shape == (3, body.hidden_size)
+        assert np.all(np.abs(hidden) <= 1 + 1e-5)
+
+
+def test_the_points_earn_what_they_earned_before_there_were_families(harness: Harness):
+    """Records of meta_brax and the agent that ships were made on them."""
+    expected = json.loads((Path(__file__).parent / "brax_returns.json").read_text())
+    for name in set(harness.body.tasks) & set(POINTS):
+        returns = task(harness.random, harness.body, name).reward.sum(axis=-1)
+        np.testing.assert_allclose(returns, expected[name], rtol=1e-3, atol=1e-3, err_msg=name)
+    assert set(expected) == set(POINTS)
 
 
 def test_actions_beyond_their_range_are_clipped(harness: Harness):
@@ -147,28 +198,34 @@ def task(play: Play, body: BraxBody, name: str) -> Play:
 
 
 def test_tasks_of_a_body_that_start_alike_move_alike_unless_their_dynamics_differ(harness: Harness):
+    """So what a family's goal is shows in nothing but rewards."""
     for one, other in combinations(harness.body.tasks, 2):
-        if TASKS[one].start != TASKS[other].start or TASKS[one].target_radius != TASKS[other].target_radius:
+        if TASKS[one].start != TASKS[other].start or TASKS[one].shown != TASKS[other].shown:
             continue
         first, second = (task(harness.random, harness.body, name) for name in (one, other))
-        np.testing.assert_array_equal(first.first, second.first)
-        dynamics = [(TASKS[name].gravity, TASKS[name].mass) for name in (one, other)]
+        dynamics = [[getattr(TASKS[name], what) for what in DYNAMICS] for name in (one, other)]
         difference = np.max(np.abs(first.observation - second.observation))
-        assert (difference == 0) if dynamics[0] == dynamics[1] else (difference > 0.05), (one, other)
+        if dynamics[0] == dynamics[1]:
+            np.testing.assert_array_equal(first.first, second.first)
+            assert difference == 0, (one, other)
+        else:
+            assert difference > 0.05, (one, other)
 
 
-def test_gravity_and_the_last_links_mass_are_the_multiples_a_task_names(harness: Harness):
+def test_the_dynamics_are_what_is_drawn(harness: Harness):
     body, file = harness.body, harness.body.body.system
-
-    def dynamics(index):
-        system = body._system(BraxParameters(index, jnp.zeros(2)))
-        return system.gravity, system.link.inertia.mass
-
-    gravity, mass = jit(jax.vmap(dynamics))(jnp.arange(len(body.tasks)))
-    for index, name in enumerate(body.tasks):
-        np.testing.assert_allclose(gravity[index], TASKS[name].gravity * np.array(file.gravity), rtol=1e-6)
-        np.testing.assert_allclose(mass[index, -1], TASKS[name].mass * file.link.inertia.mass[-1], rtol=1e-6)
-        np.testing.assert_array_equal(mass[index, :-1], file.link.inertia.mass[:-1])
+    system = body._system(BraxParameters(jnp.int32(0), jnp.zeros(2), 1.3, 2.0, 1.1, 0.7, 0.4))
+    for got, expected in (
+        (system.gravity, 1.3 * np.array(file.gravity)),
+        (system.link.inertia.mass[-1:], 2.0 * file.link.inertia.mass[-1:]),
+        (system.link.inertia.mass[:-1], file.link.inertia.mass[:-1]),
+        (system.link.transform.pos, 1.1 * file.link.transform.pos),
+        (system.link.inertia.transform.pos, 1.1 * file.link.inertia.transform.pos),
+        (system.actuator.gear, 0.7 * file.actuator.gear),
+        (system.vel_damping, file.vel_damping - 0.4),
+        (system.ang_damping, file.ang_damping - 0.4),
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
 def height(cart: np.ndarray) -> np.ndarray:
@@ -192,36 +249,61 @@ def falling(distance: np.ndarray, far: float) -> np.ndarray:
     return np.clip(1 - np.abs(distance) / far, 0, 1)
 
 
-def reach(arm: np.ndarray) -> np.ndarray:
-    """Distance of the tip from the target, m; the last two observed are its coordinates, in 0.2 m."""
-    return 0.2 * np.linalg.norm(arm[..., -2:], axis=-1)
+def angle(o: np.ndarray, cos: int, sin: int) -> np.ndarray:
+    return np.arctan2(o[..., sin], o[..., cos])
 
 
-# Of the reacher are observed: cosines, sines, velocities / 5 rad/s, target, offset.
+def reach(arm: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Distance of the tip from the goal, m; the last two observed are where it is, in 0.2 m."""
+    return np.linalg.norm(0.2 * arm[..., -2:] - goal, axis=-1)
+
+
+def shown(arm: np.ndarray) -> np.ndarray:
+    """The same where the target is shown, and the last two are the way from there."""
+    return reach(arm, np.zeros(2))
+
+
+# Of the goal there are two coordinates. Observed of the reacher are: cosines, sines, velocities / 5 rad/s, target,
+# offset; of the pendulum cosine, sine, velocity / 5 rad/s; of the point where it is and its velocity.
 REWARD_OF_OBSERVATION = {
-    "cartpole_balance": standing,
-    "cartpole_balance_heavy": standing,
-    "cartpole_swingup": height,
-    "cartpole_centre": lambda o: falling(o[..., 0], 0.6),
-    "cartpole_side": lambda o: falling(o[..., 0] - 0.5, 0.6),
-    "cartpole_spin": lambda o: np.clip(5 * o[..., 4] / 6, 0, 1),
-    "cartpole_spin_heavy": lambda o: np.clip(5 * o[..., 4] / 6, 0, 1),
-    "reacher_easy": lambda o: falling(reach(o), 0.3),
-    "reacher_hard": lambda o: 0.1 ** (reach(o) / 0.1) ** 2,
-    "reacher_spin": lambda o: np.clip(o[..., 4], 0, 1),
-    "reacher_cruise": lambda o: falling(5 * o[..., 4] - 2, 2),
-    "reacher_fold": lambda o: falling(np.arctan2(o[..., 3], o[..., 1]) - 2, 2),
-    "double_pendulum_centre": lambda o: falling(o[..., 0], 0.6),
-    "double_pendulum_swingup": tip_height,
+    "cartpole_balance": lambda o, g: standing(o),
+    "cartpole_balance_heavy": lambda o, g: standing(o),
+    "cartpole_swingup": lambda o, g: height(o),
+    "cartpole_centre": lambda o, g: falling(o[..., 0], 0.6),
+    "cartpole_side": lambda o, g: falling(o[..., 0] - 0.5, 0.6),
+    "cartpole_place": lambda o, g: falling(o[..., 0] - g[..., 0], 0.6),
+    "cartpole_spin": lambda o, g: np.clip(5 * o[..., 4] / 6, 0, 1),
+    "cartpole_spin_heavy": lambda o, g: np.clip(5 * o[..., 4] / 6, 0, 1),
+    "cartpole_turn": lambda o, g: np.clip(5 * o[..., 4] / g[..., 0], 0, 1),
+    "reacher_easy": lambda o, g: falling(shown(o), 0.3),
+    "reacher_hard": lambda o, g: 0.1 ** (shown(o) / 0.1) ** 2,
+    "reacher_find": lambda o, g: falling(reach(o, g), 0.3),
+    "reacher_spin": lambda o, g: np.clip(o[..., 4], 0, 1),
+    "reacher_turn": lambda o, g: np.clip(5 * o[..., 4] / g[..., 0], 0, 1),
+    "reacher_cruise": lambda o, g: falling(5 * o[..., 4] - 2, 2),
+    "reacher_fold": lambda o, g: falling(angle(o, 1, 3) - 2, 2),
+    "reacher_pose": lambda o, g: falling(angle(o, 1, 3) - g[..., 0], 1.5),
+    "double_pendulum_centre": lambda o, g: falling(o[..., 0], 0.6),
+    "double_pendulum_place": lambda o, g: falling(o[..., 0] - g[..., 0], 0.6),
+    "double_pendulum_swingup": lambda o, g: tip_height(o),
+    "pendulum_hold": lambda o, g: falling((angle(o, 0, 1) - g[..., 0] + np.pi) % (2 * np.pi) - np.pi, 1.2),
+    "pendulum_turn": lambda o, g: np.clip(5 * o[..., 2] / g[..., 0], 0, 1),
+    "pendulum_cruise": lambda o, g: falling(5 * o[..., 2] - g[..., 0], 1.5),
+    "point_find": lambda o, g: falling(np.linalg.norm(o[..., :2] - g, axis=-1), 0.9),
+    "point_run": lambda o, g: np.clip((o[..., 2:] * g).sum(-1) / (g**2).sum(-1), 0, 1),
+    "point_circle": lambda o, g: np.clip((o[..., 0] * o[..., 3] - o[..., 1] * o[..., 2]) / g[..., 0], 0, 1),
+    "arm_find": lambda o, g: falling(reach(o, g), 0.3),
+    "arm_turn": lambda o, g: np.clip(5 * o[..., 4] / g[..., 0], 0, 1),
 }
 
 
-def test_every_reward_follows_from_the_observation(harness: Harness):
+def test_every_reward_follows_from_the_observation_and_the_goal(harness: Harness):
     for name in harness.body.tasks:
         play = task(harness.random, harness.body, name)
+        reward = REWARD_OF_OBSERVATION[name.removesuffix("_beyond")](play.observation, play.drawn.goal[:, None])
         # Joints give a little, so that the double pendulum's tip is not exactly where its angles say.
         atol = 0.02 if name == "double_pendulum_swingup" else 1e-4
-        np.testing.assert_allclose(play.reward, REWARD_OF_OBSERVATION[name](play.observation), atol=atol, err_msg=name)
+        np.testing.assert_allclose(play.reward, reward, atol=atol, err_msg=name)
         assert np.ptp(play.reward) > 0.01, name
 
 

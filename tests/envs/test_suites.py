@@ -1,5 +1,6 @@
 """Task sets: what a suite's environments look like to the agent, and which sets are refused."""
 
+import re
 from dataclasses import replace
 
 import jax
@@ -11,6 +12,7 @@ from icrl.envs.projection import ProjectionSpec
 from icrl.envs.spaces import Continuous, Discrete
 from icrl.envs.suites import TaskSetSpec
 from icrl.errors import SpecError
+from icrl.spec.parse import parse, to_dict
 from tests.quick import jit
 
 
@@ -51,6 +53,40 @@ def test_the_change_of_what_is_seen_is_that_of_the_projected_observation():
     expected = jnp.where(steps.trial_start[1:, :, None], 0, shown[1:] - shown[:-1])
     np.testing.assert_allclose(steps.observation[1:, :, 12:24], expected, atol=1e-6)
     np.testing.assert_array_equal(np.delete(steps.observation, range(12, 24), axis=-1), plain_steps.observation)
+
+
+def test_tasks_held_out_may_be_groups():
+    one = as_it_is("repeat_first_easy", held_out=("repeat_first_medium", "repeat_first_hard"))
+    assert one.splits == {"train": one.train, "held_out": ("repeat_first_medium", "repeat_first_hard")}
+    groups = {"longer": ("repeat_first_medium",), "longest": ("repeat_first_hard",)}
+    two = replace(one, held_out=groups)
+    assert parse(TaskSetSpec, to_dict(two)) == two
+    assert list(two.splits) == ["train", "held_out/longer", "held_out/longest"]
+    assert two.tasks == one.tasks == ("repeat_first_easy", "repeat_first_medium", "repeat_first_hard")
+    assert [two.split_of(task) for task in two.tasks] == list(two.splits)
+    assert two.longest_trial == one.longest_trial
+
+
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        (
+            {"far": ["repeat_first_hard", "repeat_first_har"]},
+            "held_out.far[1]: got 'repeat_first_har'; expected one of",
+        ),
+        (
+            {"far": ["repeat_first_hard"], "near": ["repeat_first_hard"]},
+            "train, held_out: got 'repeat_first_hard' more",
+        ),
+        ({"far/near": []}, "held_out: got 'far/near'; expected a plain name"),
+        ({"far": 3}, "held_out.far: got 3; expected a list"),
+        (3, "held_out: got 3; expected a list"),
+    ],
+)
+def test_groups_are_refused_as_lists_are(held_out: object, message: str):
+    data = to_dict(as_it_is("repeat_first_easy")) | {"held_out": held_out}
+    with pytest.raises(SpecError, match=f"^{re.escape(message)}"):
+        parse(TaskSetSpec, data)
 
 
 def test_without_a_limit_trials_last_as_long_as_the_environments_let_them():

@@ -11,7 +11,8 @@ from brax.spring.base import State
 from etils import epath
 from PIL import Image, ImageColor, ImageDraw
 
-from icrl.envs.brax_suite import BODIES, TASKS, BraxBody, BraxParameters
+from icrl.envs.brax_bodies import BODIES
+from icrl.envs.brax_suite import TASKS, BraxBody, BraxParameters
 from icrl.envs.mujoco_picture import mujoco_picture
 from icrl.envs.picture import Goal, Part, Picture, Turn
 from icrl.envs.popgym.cartpole import CartPoleState, StatelessCartPole
@@ -67,7 +68,7 @@ def test_the_goal_is_marked_in_green_and_the_body_in_its_colour():
     task = BraxParameters(jnp.int32(0), jnp.array([-0.1, 0.12]))
     state = State(**dict.fromkeys(field.name for field in fields(State)) | {"q": np.array([0.3, 0.2])})
     seen = body.picture(task, state)
-    assert np.allclose(seen.goal[0].points[0, :2], task.target)
+    assert np.allclose(seen.goal[0].points[0, :2], task.goal)
     view = View.of([seen])
     assert view is not None
     image = drawn(view, seen)
@@ -75,6 +76,18 @@ def test_the_goal_is_marked_in_green_and_the_body_in_its_colour():
     assert tuple(image[y, x]) == ImageColor.getrgb(tint(GOAL, 0.25))
     assert (image == ImageColor.getrgb("#0072B2")).all(axis=-1).any()
     assert body.words("reacher_easy") == "the fingertip on the target"
+
+
+def test_what_an_episode_has_drawn_is_marked():
+    body = BraxBody(("cartpole_turn", "cartpole_place"))
+    state = State(**dict.fromkeys(field.name for field in fields(State)) | {"q": np.array([0.3, np.pi])})
+    for sign in (-1, 1):
+        turning, placed = (
+            body.picture(BraxParameters(jnp.int32(index), jnp.array([sign * far, 0.0])), state)
+            for index, far in enumerate((6.0, 0.4))
+        )
+        assert np.sign(turning.turns[0].axis[1]) == sign and not turning.goal
+        assert np.mean(placed.goal[0].points[:, 0]) == pytest.approx(sign * 0.4)  # the cart
 
 
 def test_a_wanted_pose_and_a_wanted_turn_are_drawn():

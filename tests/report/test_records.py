@@ -121,7 +121,7 @@ def test_what_an_unfinished_training_lacks_may_be_absent(make_data: Callable[...
         (
             "tasks/pendulum/split",
             "test",
-            "tasks.pendulum.split: got 'test'; expected one of train, held_out",
+            "tasks.pendulum.split: got 'test'; expected train, held_out, or held_out/ and the name of a group",
         ),
         (
             "tasks/pendulum/returns",

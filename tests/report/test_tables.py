@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from icrl.records import Record
+from icrl.report.figures import adaptation_curves
+from icrl.report.readme import task_table
 from icrl.report.tables import evaluation_table, print_evaluation, return_digits
 from icrl.spec.parse import parse
 
@@ -39,6 +41,23 @@ def test_each_split_ends_with_its_mean_score(make_data: Callable[..., Data]):
     first, last = (list(table.columns[i].cells) for i in (7, 8))
     assert (first[3], last[3]) == ("0.38", "0.88")  # means of 0.25 and 0.50, of 0.75 and 1.00
     assert (first[6], last[6]) == ("0.50", "1.00")
+
+
+def test_a_group_of_the_tasks_held_out_has_rows_and_a_mean_of_its_own(make_data: Callable[..., Data]):
+    data = make_data()
+    data["tasks"]["far"] = data["tasks"]["pendulum"] | {"split": "held_out/far"}
+    data["tasks"]["near"] = data["tasks"]["pendulum"] | {"split": "held_out/near"}
+    record = parse(Record, data)
+    assert record.splits == ("train", "held_out", "held_out/far", "held_out/near")
+    assert record.split_title("held_out/far") == "Held-out tasks: far"
+    names = list(evaluation_table(record).columns[0].cells)
+    assert names[6:] == ["held out tasks: far", "far", "mean", "held out tasks: near", "near", "mean"]
+    assert [panel.get_title(loc="left") for panel in adaptation_curves([record]).axes[2:]] == [
+        "Held-out tasks: far (mean of 1)",
+        "Held-out tasks: near (mean of 1)",
+    ]
+    readme = task_table([record])
+    assert "| far | held out: far |" in readme
 
 
 def test_a_task_apart_is_marked_and_counts_in_no_mean(make_data: Callable[..., Data]):

@@ -1,7 +1,7 @@
 """`icrl references`: a random policy, one that does nothing, and specialists.
 
 Normalised scores place the better of the first two at 0 and the specialist, an agent trained on the one task without
-projections, at 1.
+projections and told what the task draws and hides, at 1.
 """
 
 import json
@@ -27,7 +27,7 @@ from icrl.runs.provenance import made_with
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
 from icrl.spec.parse import to_dict
-from icrl.types import Key, PyTree
+from icrl.types import Key, PyTree, Transition
 
 NAMES = ("specialist", *ACTORS[1:])
 """The references, in the order of the actors that play them."""
@@ -47,7 +47,7 @@ def references(spec: str, *, scale: str | None = None, out: Path | None = None, 
     compilation_cache.enable()
     steps_each = experiment.specialist.total_env_steps
     learned, failed = {}, []
-    with Progress(len(_tasks(experiment)) * steps_each) as progress:
+    with Progress(len(experiment.environment.tasks) * steps_each) as progress:
         progress.begin()
         for number, (task, returns) in enumerate(_references_of(experiment), start=1):
             progress.say(f"{task}: " + ", ".join(f"{name} {value:.2f}" for name, value in returns.items()))
@@ -70,7 +70,7 @@ def _refuse_to_replace_others(path: Path, experiment: ExperimentSpec) -> None:
     if not path.exists():
         return
     found, environment = load_references(path), experiment.environment
-    wrong = [f"of {task}" for task in found.references if task not in _tasks(experiment)]
+    wrong = [f"of {task}" for task in found.references if task not in experiment.environment.tasks]
     if not found.fit(environment.longest_trial, environment.action_repeat):
         held = f", each action held for {found.action_repeat}" if found.action_repeat else ""
         wrong.append(f"in trials of {found.trial_steps} steps{held}")
@@ -89,14 +89,10 @@ def _write(path: Path, references: Mapping[str, Mapping[str, float]], experiment
         action_repeat=experiment.environment.action_repeat,
         **made_with(),
         env_steps=experiment.specialist.total_env_steps,
-        references={task: Reference(**references[task]) for task in _tasks(experiment) if task in references},
+        references={task: Reference(**references[task]) for task in experiment.environment.tasks if task in references},
     )
     write_atomically(path, json.dumps(to_json(to_dict(record)), indent=1) + "\n")
     print(path)
-
-
-def _tasks(spec: ExperimentSpec) -> tuple[str, ...]:
-    return spec.environment.train + spec.environment.held_out
 
 
 def specialist_of(spec: ExperimentSpec, task: str) -> ExperimentSpec:
@@ -117,7 +113,10 @@ def specialist_of(spec: ExperimentSpec, task: str) -> ExperimentSpec:
 
 @dataclass(frozen=True)
 class OneTask(Wrapper):
-    """One task of an environment, whose number is known only when the program runs: one program serves them all."""
+    """One task of an environment, told what it hides: its observation ends with `Environment.hidden`.
+
+    Its number is known only when the program runs: one program serves them all.
+    """
 
     index: jax.Array  # [] int32
 
@@ -126,15 +125,33 @@ class OneTask(Wrapper):
         """It alone."""
         return ("one",)
 
+    @property
+    def observation_size(self) -> int:  # type: ignore[override]
+        """That of the environment within, and what it hides."""
+        return self.inner.observation_size + self.inner.hidden_size
+
     def sample_task(self, index: jax.Array, *, key: Key) -> PyTree:
         """Draws the one task."""
         del index
         return self.inner.sample_task(self.index, key=key)
 
+    def reset(self, task: PyTree, *, key: Key) -> tuple[PyTree, jax.Array]:
+        """Resets the environment within."""
+        state, observation = self.inner.reset(task, key=key)
+        return state, self._told(task, observation)
+
+    def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
+        """Steps the environment within."""
+        state, after = self.inner.step(task, state, action, key=key)
+        return state, after._replace(observation=self._told(task, after.observation))
+
+    def _told(self, task: PyTree, observation: jax.Array) -> jax.Array:
+        return jnp.concatenate([observation, self.inner.hidden(task)])
+
 
 def _references_of(spec: ExperimentSpec) -> Iterator[tuple[str, dict[str, float]]]:
     """Every task of ``spec`` and its mean returns per trial, in the order of their bodies."""
-    tasks = _tasks(spec)
+    tasks = spec.environment.tasks
     alone = specialist_of(spec, tasks[0])
     for episodes in alone.environment.build(tasks, len(tasks)).members:
         measured = jax.jit(partial(_train_and_measure, alone, episodes))

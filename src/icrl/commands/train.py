@@ -331,7 +331,7 @@ def _plan(spec: ExperimentSpec, mesh: jax.sharding.Mesh, template: LearnerState,
         f"seeds {', '.join(map(str, spec.seeds))}",
         "model": f"{spec.model_name}, {num_parameters:,} parameters",
         "tasks": ", ".join(spec.environment.train),
-        "held out": ", ".join(spec.environment.held_out) or "none",
+        "held out": ", ".join(spec.environment.tasks[len(spec.environment.train) :]) or "none",
         "seen through": "no projections"
         if projection is None
         else f"{spec.environment.rung} projections to {projection.observation_size} observations "

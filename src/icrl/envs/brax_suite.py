@@ -1,304 +1,50 @@
 """Small meta-RL tasks on the bodies of Brax (github.com/google/brax, Apache-2.0), on its ``spring`` physics.
 
 Brax ships few environments small enough for a laptop, so tasks are derived from their bodies: another reward, start,
-target, direction, difficulty or dynamics. `TASKS` lists them, each with what it changes. Common to all, and unlike
-Brax's own environments: rewards lie in [0, 1] per step (the convention of the DeepMind Control Suite,
-arXiv 1801.00690), so tasks of different kinds weigh alike; no task terminates; angles are observed as sine and cosine
-and velocities in units of the body's typical one, so every observation is of unit size; a control step is 0.04 s.
+target, direction, difficulty or dynamics, fixed (`icrl.envs.brax_tasks`) or drawn with every episode
+(`icrl.envs.brax_families`); each task says what it changes. Common to all, and unlike Brax's own environments: rewards
+lie in [0, 1] per step (the convention of the DeepMind Control Suite, arXiv 1801.00690), so tasks of different kinds
+weigh alike; no task terminates; angles are observed as sine and cosine and velocities in units of the body's typical
+one, so every observation is of unit size; a control step is 0.04 s.
 """
 
-import re
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from brax.base import System, Transform
-from brax.io import mjcf
 from brax.spring import pipeline
-from etils import epath
 
+from icrl.envs.brax_bodies import BODIES, Body, Motion
+from icrl.envs.brax_families import FAMILIES
 from icrl.envs.brax_goals import GOALS
+from icrl.envs.brax_tasks import POINTS, WAYS
 from icrl.envs.environment import Environment, group_by_body
 from icrl.envs.mujoco_picture import mujoco_picture
 from icrl.envs.picture import Part, Picture
 from icrl.envs.spaces import Continuous
 from icrl.types import Key, Transition
 
-CONTROL_SECONDS = 0.04
-"""Length of a control step: twice Brax's, so that a laptop's trials last longer."""
+TASKS = POINTS | FAMILIES
+"""All tasks by name."""
 
-
-class Motion(NamedTuple):
-    """What rewards and observations are computed from."""
-
-    q: jax.Array  # joint positions, m or rad
-    qd: jax.Array  # joint velocities, m/s or rad/s
-    tip: jax.Array  # [3] position of the last link's free end, m
-    target: jax.Array  # [2] target in the plane of motion, m; zero where a task has none
-
-
-@dataclass(frozen=True)
-class Body:
-    """One of Brax's bodies, with the edits made to its MuJoCo file."""
-
-    asset: str
-    edits: tuple[tuple[str, str], ...]
-    """Regular expressions and their replacements, applied in order to the file's text; each must match."""
-    gear: tuple[float, ...] | None
-    """Actuator gears, where Brax's environment overrides the file's for this backend."""
-    tip: tuple[float, float, float]
-    """The free end, in the last link's frame, m."""
-    angles: tuple[int, ...]
-    """Indices of q that are angles."""
-    velocity_scale: tuple[float, ...]
-    """Typical joint velocities, m/s or rad/s: what observed velocities are divided by."""
-    substeps: int = 8
-    """Integration steps per control step; 8 makes them as long as Brax's own on this backend, 0.005 s."""
-    target_scale: float | None = None
-    """Where a target is observed: the length that its coordinates are divided by, m."""
-
-    @property
-    def observation_size(self) -> int:
-        """Positions (two per angle), velocities, and target and tip-to-target vectors where there is a target."""
-        targets = 0 if self.target_scale is None else 4
-        return 2 * len(self.velocity_scale) + len(self.angles) + targets
-
-    def observe(self, motion: Motion) -> jax.Array:
-        """The observation ``[O]``."""
-        positions = jnp.array([i for i in range(len(self.velocity_scale)) if i not in self.angles], int)
-        angles = motion.q[jnp.array(self.angles)]
-        parts = [
-            motion.q[positions],
-            jnp.cos(angles),
-            jnp.sin(angles),
-            motion.qd / jnp.array(self.velocity_scale),
-        ]
-        if self.target_scale is not None:
-            offset = motion.tip[:2] - motion.target
-            parts.append(jnp.concatenate([motion.target, offset]) / self.target_scale)
-        return jnp.concatenate(parts)
-
-    @property
-    def system(self) -> System:
-        """The edited system, loaded once per process."""
-        return _load(self)
-
-
-@cache
-def _load(body: Body) -> System:
-    text = (epath.resource_path("brax") / "envs/assets" / body.asset).read_text()
-    for pattern, replacement in body.edits:
-        text, count = re.subn(pattern, replacement, text, flags=re.DOTALL)
-        assert count, f"{body.asset} no longer contains {pattern!r}"
-    with jax.ensure_compile_time_eval(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that Brax is no longer maintained
-        system: Any = mjcf.loads(text).tree_replace({"opt.timestep": CONTROL_SECONDS / body.substeps})
-        if body.gear is not None:
-            system = system.replace(actuator=system.actuator.replace(gear=jnp.array(body.gear)))
-    return system
-
-
-BODIES = {
-    # Brax's inverted_pendulum, with the pole free to turn all the way round and a weaker motor. Twice Brax's
-    # integration step halves its cost, and moves joint velocities by 0.04 m/s or rad/s after 16 random steps.
-    "cartpole": Body(
-        asset="inverted_pendulum.xml",
-        edits=((r'range="-90 90" type="hinge"', 'limited="false" type="hinge"'),),
-        gear=(40.0,),
-        tip=(0.0, 0.0, 0.6),
-        angles=(1,),
-        velocity_scale=(1.0, 5.0),
-        substeps=4,
-    ),
-    # Brax's reacher. Its target is a body of its own there; here it is a number, which halves the physics.
-    "reacher": Body(
-        asset="reacher.xml",
-        edits=(
-            (r"<!-- Target -->.*?</body>", ""),
-            (r'"0 0 0\.1 -0\.1" name="init_qpos"', '"0 0" name="init_qpos"'),
-            (r'"1000 1000 10"', '"1000 1000"'),
-            (r'"3 3 0\.1"', '"3 3"'),
-        ),
-        gear=(25.0, 25.0),
-        tip=(0.11, 0.0, 0.0),
-        angles=(0, 1),
-        velocity_scale=(5.0, 5.0),
-        target_scale=0.2,
-    ),
-    # Brax's inverted_double_pendulum, unchanged but for a weaker motor.
-    "double_pendulum": Body(
-        asset="inverted_double_pendulum.xml",
-        edits=(),
-        gear=(300.0,),
-        tip=(0.0, 0.0, 0.6),
-        angles=(1, 2),
-        velocity_scale=(1.0, 5.0, 10.0),
-    ),
-}
-
-
-def near(distance: jax.Array, margin: float) -> jax.Array:
-    """1 at distance 0, 0.1 at ``margin``, Gaussian in between (the Control Suite's ``tolerance``)."""
-    return jnp.power(0.1, jnp.square(distance / margin))
-
-
-def close(distance: jax.Array, far: float) -> jax.Array:
-    """1 at distance 0, falling linearly to 0 at ``far``: wherever it is, the agent can tell better from worse."""
-    return jnp.clip(1 - distance / far, 0.0, 1.0)
-
-
-def upright(motion: Motion) -> jax.Array:
-    """1 with the pole up, 0 with it hanging."""
-    return 0.5 * (1 + jnp.cos(motion.q[1]))
-
-
-def standing(motion: Motion) -> jax.Array:
-    """1 with the pole up, falling linearly to 0 where it leans by 0.8 rad."""
-    return close(jnp.abs(jnp.arctan2(jnp.sin(motion.q[1]), jnp.cos(motion.q[1]))), 0.8)
-
-
-def centred(motion: Motion) -> jax.Array:
-    """1 with the cart in the middle of its rail, 0.1 at its ends (1 m)."""
-    return near(motion.q[0], 1.0)
-
-
-def spinning(velocity: jax.Array, typical: float) -> jax.Array:
-    """0 at rest or turning backwards, 1 from ``typical`` rad/s on."""
-    return jnp.clip(velocity / typical, 0.0, 1.0)
-
-
-def to_target(motion: Motion) -> jax.Array:
-    """Distance of the fingertip from the target, m."""
-    return jnp.linalg.norm(motion.tip[:2] - motion.target)
-
-
-@dataclass(frozen=True)
-class BraxTask:
-    """A task: a body, a reward, a start, and what else it changes."""
-
-    body: str
-    changes: str
-    """What it changes in Brax's environment of that body, in a sentence."""
-    reward: Callable[[Motion], jax.Array]
-    start: tuple[tuple[float, float], ...]
-    """Range of each joint position at a trial's start, m or rad; velocities start within +-0.05."""
-    gravity: float = 1.0
-    """Gravity, as a multiple of the earth's."""
-    mass: float = 1.0
-    """Mass of the last link, as a multiple of the file's (its inertia stays)."""
-    target_radius: float = 0.0
-    """Targets are drawn uniformly from a disc of this radius, m, once per episode."""
-
-
-PI = 3.1416
-HANGING = ((-0.3, 0.3), (PI - 0.2, PI + 0.2))
-OFF_CENTRE = ((-0.9, 0.9), (PI - 0.2, PI + 0.2))
-ANYWHERE = ((-PI, PI), (-2.5, 2.5))
-
-TASKS = {
-    "cartpole_balance": BraxTask(
-        "cartpole",
-        "Starts tilted by up to 0.3 rad; rewards the pole's closeness to upright, within 0.8 rad; it may fall.",
-        standing,
-        start=((-0.3, 0.3), (-0.3, 0.3)),
-    ),
-    "cartpole_centre": BraxTask(
-        "cartpole",
-        "Starts hanging and off-centre; rewards the cart's closeness to the middle of its rail, not the pole.",
-        lambda m: close(jnp.abs(m.q[0]), 0.6),
-        start=OFF_CENTRE,
-    ),
-    "cartpole_spin": BraxTask(
-        "cartpole",
-        "Starts hanging; rewards the pole's angular velocity, up to 6 rad/s, in the positive direction.",
-        lambda m: spinning(m.qd[1], 6.0),
-        start=HANGING,
-    ),
-    "reacher_easy": BraxTask(
-        "reacher",
-        "Starts in any pose; the target stays for the episode; rewards closeness within 0.3 m, not -distance.",
-        lambda m: close(to_target(m), 0.3),
-        start=ANYWHERE,
-        target_radius=0.2,
-    ),
-    "reacher_spin": BraxTask(
-        "reacher",
-        "No target; rewards the shoulder's angular velocity, up to 5 rad/s, in the positive direction.",
-        lambda m: spinning(m.qd[0], 5.0),
-        start=ANYWHERE,
-    ),
-    "reacher_fold": BraxTask(
-        "reacher",
-        "No target; rewards the elbow's closeness to 2 rad, so the arm is to be folded one way.",
-        lambda m: close(jnp.abs(m.q[1] - 2.0), 2.0),
-        start=ANYWHERE,
-    ),
-    "cartpole_swingup": BraxTask(
-        "cartpole",
-        "Starts hanging; rewards the pole's height with the cart centred.",
-        lambda m: upright(m) * centred(m),
-        start=HANGING,
-    ),
-    "cartpole_side": BraxTask(
-        "cartpole",
-        "cartpole_centre with its goal 0.5 m to the right of the middle; nothing observed tells so.",
-        lambda m: close(jnp.abs(m.q[0] - 0.5), 0.6),
-        start=OFF_CENTRE,
-    ),
-    "cartpole_spin_heavy": BraxTask(
-        "cartpole",
-        "cartpole_spin with a pole of twice the mass and gravity 1.3 times the earth's.",
-        lambda m: spinning(m.qd[1], 6.0),
-        start=HANGING,
-        gravity=1.3,
-        mass=2.0,
-    ),
-    "cartpole_balance_heavy": BraxTask(
-        "cartpole",
-        "cartpole_balance with a pole of twice the mass and gravity 1.3 times the earth's.",
-        standing,
-        start=((-0.3, 0.3), (-0.3, 0.3)),
-        gravity=1.3,
-        mass=2.0,
-    ),
-    "reacher_hard": BraxTask(
-        "reacher",
-        "reacher_easy with a sharper reward: a tenth of it is left 0.1 m from the target.",
-        lambda m: near(to_target(m), 0.1),
-        start=ANYWHERE,
-        target_radius=0.2,
-    ),
-    "reacher_cruise": BraxTask(
-        "reacher",
-        "No target; rewards a shoulder velocity close to 2 rad/s, neither slower nor faster.",
-        lambda m: close(jnp.abs(m.qd[0] - 2.0), 2.0),
-        start=ANYWHERE,
-    ),
-    "double_pendulum_centre": BraxTask(
-        "double_pendulum",
-        "cartpole_centre on a body with two poles: starts hanging and off-centre, rewards the cart's closeness only.",
-        lambda m: close(jnp.abs(m.q[0]), 0.6),
-        start=((-0.9, 0.9), (PI - 0.2, PI + 0.2), (-0.2, 0.2)),
-    ),
-    "double_pendulum_swingup": BraxTask(
-        "double_pendulum",
-        "Starts hanging; rewards the tip's height; falling does not end it.",
-        lambda m: jnp.clip(0.5 + m.tip[2] / 2.4, 0.0, 1.0),
-        start=((-0.3, 0.3), (PI - 0.2, PI + 0.2), (-0.2, 0.2)),
-    ),
-}
+DYNAMICS = ("gravity", "mass", "length", "gear", "damping")
+"""What an episode draws beside its goal: fields of `BraxTask` and of `BraxParameters`."""
 
 
 class BraxParameters(NamedTuple):
     """A drawn task, as data."""
 
     task_index: jax.Array  # [] int32, into the environment's tasks
-    target: jax.Array  # [2] m
+    goal: jax.Array  # [2], see `BraxTask.goal`
+    gravity: jax.Array | float = 1.0
+    mass: jax.Array | float = 1.0
+    length: jax.Array | float = 1.0
+    gear: jax.Array | float = 1.0
+    damping: jax.Array | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -329,11 +75,34 @@ class BraxBody(Environment):
         return Continuous(self.body.system.act_size())
 
     def sample_task(self, index: jax.Array, *, key: Key) -> BraxParameters:
-        """Draws the target, uniform on the task's disc."""
-        radius_key, angle_key = jax.random.split(key)
-        radius = self._of("target_radius")[index] * jnp.sqrt(jax.random.uniform(radius_key))
-        angle = 2 * jnp.pi * jax.random.uniform(angle_key)
-        return BraxParameters(index, radius * jnp.stack([jnp.cos(angle), jnp.sin(angle)]))
+        """Draws the goal and the dynamics from the task's ranges."""
+        far_key, way_key = jax.random.split(key)
+        share, angle = jax.random.uniform(far_key), 2 * jnp.pi * jax.random.uniform(way_key)
+        low, high = self._of("goal")[index]
+        way = jnp.array([WAYS.index(TASKS[name].way) for name in self.tasks])[index]
+        ring = jnp.sqrt(low**2 + share * (high**2 - low**2))
+        far = jnp.where(way == WAYS.index("any"), ring, low + share * (high - low))
+        around = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+        direction = jnp.stack([jnp.array([1.0, 0.0]), jnp.array([jnp.where(angle < jnp.pi, 1.0, -1.0), 0.0]), around])
+        dynamics = {}
+        for number, name in enumerate(DYNAMICS):
+            low, high = self._of(name)[index]
+            dynamics[name] = low + jax.random.uniform(jax.random.fold_in(key, number)) * (high - low)
+        return BraxParameters(index, far * direction[way], **dynamics)
+
+    @property
+    def hidden_size(self) -> int:  # type: ignore[override]
+        """One for each of the dynamics that some task draws, two for a goal that one draws and does not show."""
+        return sum(2 if name == "goal" else 1 for name in self._hidden)
+
+    def hidden(self, task: BraxParameters) -> jax.Array:
+        """Goal and dynamics, as far as they are drawn and not shown, from -1 to 1 over the ranges of all tasks."""
+        parts = [jnp.zeros(0)]
+        for name in self._hidden:
+            low, high = self._of(name).min(), self._of(name).max()
+            low = -high if name == "goal" else low
+            parts.append(jnp.atleast_1d((2 * getattr(task, name) - low - high) / (high - low)))
+        return jnp.concatenate(parts)
 
     def reset(self, task: BraxParameters, *, key: Key) -> tuple[pipeline.State, jax.Array]:
         """Draws positions and velocities uniformly from the task's ranges."""
@@ -342,7 +111,7 @@ class BraxBody(Environment):
         q = jax.random.uniform(q_key, low.shape, minval=low, maxval=high)
         qd = jax.random.uniform(qd_key, low.shape, minval=-0.05, maxval=0.05)
         state = pipeline.init(self._system(task), q, qd)
-        return state, self.body.observe(self._motion(task, state))
+        return state, self.body.observe(self._motion(task, state), self._target(task))
 
     def step(
         self, task: BraxParameters, state: pipeline.State, action: jax.Array, *, key: Key
@@ -354,17 +123,18 @@ class BraxBody(Environment):
         control = low + 0.5 * (jnp.clip(action, -1.0, 1.0) + 1) * (high - low)
         state = jax.lax.fori_loop(0, self.body.substeps, lambda _, s: pipeline.step(system, s, control), state)
         motion = self._motion(task, state)
-        reward = jax.lax.switch(task.task_index, [TASKS[name].reward for name in self.tasks], motion)
+        reward = jax.lax.switch(task.task_index, [TASKS[name].reward for name in self.tasks], motion, task.goal)
         false = jnp.zeros((), bool)
-        return state, Transition(self.body.observe(motion), reward, false, false)
+        return state, Transition(self.body.observe(motion, self._target(task)), reward, false, false)
 
     def picture(self, task: BraxParameters, state: pipeline.State) -> Picture:
-        """The body as its MuJoCo file draws it."""
-        name = self.tasks[int(task.task_index)]
-        picture = mujoco_picture(self.body.system.mj_model, np.asarray(state.q), GOALS.get(name))
-        if TASKS[name].target_radius:
+        """The body as its MuJoCo file draws it, and the goal that the episode has drawn."""
+        name, goal = self.tasks[int(task.task_index)], np.asarray(task.goal)
+        marked = GOALS[name].drawn(float(goal[0])) if name in GOALS else None
+        picture = mujoco_picture(self.body.system.mj_model, np.asarray(state.q), marked)
+        if TASKS[name].way == "any":
             height = picture.parts[-1].points[0, 2]
-            picture = picture._replace(goal=(Part(np.array([[*task.target, height]]), 0.02),))
+            picture = picture._replace(goal=(Part(np.array([[*goal, height]]), 0.02),))
         return picture
 
     def words(self, task: str) -> str:
@@ -374,16 +144,38 @@ class BraxBody(Environment):
     def _of(self, field: str) -> jax.Array:
         return jnp.array([getattr(TASKS[name], field) for name in self.tasks])
 
+    @property
+    def _hidden(self) -> tuple[str, ...]:
+        """What some task draws and does not show: "goal", and names of dynamics."""
+        tasks = [TASKS[name] for name in self.tasks]
+        goal = any(not task.shown and (task.goal[0] < task.goal[1] or task.way != "forward") for task in tasks)
+        drawn = (name for name in DYNAMICS if any(low < high for low, high in (getattr(task, name) for task in tasks)))
+        return (*["goal"] * goal, *drawn)
+
     def _system(self, task: BraxParameters) -> System:
         system: Any = self.body.system
         last_link = jnp.arange(system.num_links()) == system.num_links() - 1
-        mass = system.link.inertia.mass * jnp.where(last_link, self._of("mass")[task.task_index], 1.0)
-        system = system.replace(gravity=system.gravity * self._of("gravity")[task.task_index])
-        return system.tree_replace({"link.inertia.mass": mass})
+        system = system.replace(
+            gravity=system.gravity * task.gravity,
+            actuator=system.actuator.replace(gear=system.actuator.gear * task.gear),
+            vel_damping=system.vel_damping - task.damping,
+            ang_damping=system.ang_damping - task.damping,
+        )
+        return system.tree_replace(
+            {
+                "link.inertia.mass": system.link.inertia.mass * jnp.where(last_link, task.mass, 1.0),
+                "link.inertia.transform.pos": system.link.inertia.transform.pos * task.length,
+                "link.transform.pos": system.link.transform.pos * task.length,
+            }
+        )
 
     def _motion(self, task: BraxParameters, state: pipeline.State) -> Motion:
-        tip = state.x.take(-1).do(Transform.create(pos=jnp.array(self.body.tip))).pos
-        return Motion(state.q, state.qd, tip, task.target)
+        tip = jnp.array(self.body.tip) * task.length
+        return Motion(state.q, state.qd, state.x.take(-1).do(Transform.create(pos=tip)).pos)
+
+    def _target(self, task: BraxParameters) -> jax.Array:
+        """The goal where it is shown, else zero, ``[2]``."""
+        return jnp.where(self._of("shown")[task.task_index], task.goal, 0.0)
 
 
 def bodies(tasks: Sequence[str]) -> tuple[BraxBody, ...]:

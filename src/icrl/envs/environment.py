@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from icrl.envs.picture import Picture
@@ -23,12 +24,14 @@ class Environment(abc.ABC):
         tasks: names of the tasks; a task is drawn by its index in this tuple.
         observation_size: length of the observation vector.
         action_space: what `step` accepts.
+        hidden_size: length of what `hidden` gives.
         max_trial_steps: steps after which a trial has ended by itself; None where it may go on for ever.
     """
 
     tasks: tuple[str, ...]
     observation_size: int
     action_space: Space
+    hidden_size: int = 0
     max_trial_steps: int | None = None
 
     @abc.abstractmethod
@@ -42,6 +45,11 @@ class Environment(abc.ABC):
     @abc.abstractmethod
     def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
         """Advances one env step. Continuous actions are clipped to [-1, 1] here, not by the caller."""
+
+    def hidden(self, task: PyTree) -> Float[Array, " H"]:
+        """What is drawn with a task and not observed, in numbers from -1 to 1 or so: what a specialist is told."""
+        del task
+        return jnp.zeros(0)
 
     def picture(self, task: PyTree, state: PyTree) -> Picture | None:
         """The state as a person sees it, outside of any compiled program; None where there is nothing to draw."""
@@ -76,6 +84,11 @@ class Wrapper(Environment):
         return self.inner.action_space
 
     @property
+    def hidden_size(self) -> int:  # type: ignore[override]
+        """That of the environment within."""
+        return self.inner.hidden_size
+
+    @property
     def max_trial_steps(self) -> int | None:  # type: ignore[override]
         """That of the environment within."""
         return self.inner.max_trial_steps
@@ -91,6 +104,10 @@ class Wrapper(Environment):
     def step(self, task: PyTree, state: PyTree, action: jax.Array, *, key: Key) -> tuple[PyTree, Transition]:
         """Steps the environment within."""
         return self.inner.step(task, state, action, key=key)
+
+    def hidden(self, task: PyTree) -> Float[Array, " H"]:
+        """What the environment within hides."""
+        return self.inner.hidden(task)
 
     def picture(self, task: PyTree, state: PyTree) -> Picture | None:
         """That of the environment within."""

@@ -67,7 +67,8 @@ def mujoco_picture(model: Any, position: np.ndarray, goal: Goal | None) -> Pictu
         position = np.array(position, float)
         position[list(goal.pose)] = list(goal.pose.values())
         wanted = mujoco_parts(model, mujoco_data(model, position), moving_only=True)
-    turns = () if goal.turn is None else (Turn(data.xanchor[goal.turn].copy(), data.xaxis[goal.turn].copy()),)
+    way = -1 if goal.backwards else 1
+    turns = () if goal.turn is None else (Turn(data.xanchor[goal.turn].copy(), way * data.xaxis[goal.turn]),)
     return Picture(parts, wanted, turns)
 
 

@@ -5,7 +5,7 @@ to pieces by `icrl.envs.mujoco_picture`; other environments name their few parts
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,10 +37,17 @@ class Goal:
 
     words: str
     """Completes "rewarded for"."""
-    pose: Mapping[int, float] = field(default_factory=dict)
-    """Joint positions wanted, m or rad, by their index; the others may be anything."""
+    pose: Mapping[int, float | None] = field(default_factory=dict)
+    """Joint positions wanted, m or rad, by their index, None for what the episode draws; the others may be anything."""
     turn: int | None = None
-    """A joint that is to turn in its positive direction."""
+    """A joint that is to turn, in its positive direction unless the episode draws the other."""
+    backwards: bool = False
+    """Whether it has drawn the other."""
+
+    def drawn(self, value: float) -> "Goal":
+        """The goal of an episode that has drawn this position, or velocity."""
+        pose = {joint: value if wanted is None else wanted for joint, wanted in self.pose.items()}
+        return replace(self, pose=pose, backwards=value < 0)
 
 
 class Picture(NamedTuple):

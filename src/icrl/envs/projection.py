@@ -191,6 +191,15 @@ class Projected(Environment):
         """A real numbers."""
         return Continuous(self.action_size)
 
+    @property
+    def hidden_size(self) -> int:  # type: ignore[override]
+        """That of the environment within: the matrices are none of it."""
+        return self.inner.hidden_size
+
+    def hidden(self, task: ProjectedTask) -> Float[Array, " H"]:
+        """What the environment within hides."""
+        return self.inner.hidden(task.inner)
+
     def picture(self, task: ProjectedTask, state: PyTree) -> Picture | None:
         """That of the environment within, unprojected."""
         return self.inner.picture(task.inner, state)

@@ -3,10 +3,10 @@
 To add a suite: a file with its environments, and a line in `SUITES`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from icrl.envs import brax_suite, dm_control_suite, memory_length, popgym, stateless_cartpole
 from icrl.envs.action_repeat import ActionRepeat
@@ -14,8 +14,8 @@ from icrl.envs.environment import Environment
 from icrl.envs.multi import Environments
 from icrl.envs.projection import ProjectionSpec
 from icrl.envs.trial import Episodes
-from icrl.errors import Problem, SpecError, collect, did_you_mean, show
-from icrl.fields import Determines, PositiveInt, Spec
+from icrl.errors import Problem, SpecError, collect, did_you_mean, is_file_name, show
+from icrl.fields import PLAIN_NAME, Determines, PositiveInt, Spec
 from icrl.plugins import Registry
 
 
@@ -81,8 +81,8 @@ class TaskSetSpec(Spec):
 
     train: tuple[str, ...]
     """Tasks the agent learns on; every one gets the same number of rows."""
-    held_out: Annotated[tuple[str, ...], Determines("evaluation")] = ()
-    """Tasks it meets in evaluation only."""
+    held_out: Annotated[tuple[str, ...] | dict[str, tuple[str, ...]], Determines("evaluation")] = ()
+    """Tasks it meets in evaluation only; or, by name, groups of them that are reported apart."""
     suite: Annotated[str, REGISTRY] = "brax"
     trial_steps: PositiveInt | None = 64
     """Time limit of a trial, in env steps; null where the environments end trials by themselves."""
@@ -108,20 +108,26 @@ class TaskSetSpec(Spec):
             known = find_suite(self.suite).tasks
         except SpecError as error:
             return list(dict.fromkeys([*found, *(replace(problem, where="suite") for problem in error.problems)]))
+        groups = [split.partition("/")[2] for split in self.splits]
+        found += [Problem("held_out", show(group), PLAIN_NAME) for group in groups if group and not is_file_name(group)]
         found += [
-            Problem(f"{split}[{index}]", show(task), f"one of {', '.join(known)}", did_you_mean(task, known))
-            for split in ("train", "held_out")
-            for index, task in enumerate(getattr(self, split))
+            Problem(
+                f"{split.replace('/', '.')}[{index}]",
+                show(task),
+                f"one of {', '.join(known)}",
+                did_you_mean(task, known),
+            )
+            for split, tasks in self.splits.items()
+            for index, task in enumerate(tasks)
             if task not in known
         ]
-        everywhere = self.train + self.held_out
         found += [
             Problem("train, held_out", f"{show(task)} more than once", "every task once")
-            for task in sorted({task for task in everywhere if everywhere.count(task) > 1})
+            for task in sorted({task for task in self.tasks if self.tasks.count(task) > 1})
         ]
         if found:
             return found
-        environments = self._environments(everywhere)
+        environments = self._environments(self.tasks)
         found += [*self._endless(environments), *self._unlike(environments)]
         for environment in environments:
             misfits: list[Problem] = []
@@ -133,7 +139,7 @@ class TaskSetSpec(Spec):
     @property
     def longest_trial(self) -> int:
         """Most env steps a trial can last: the time limit, or what the environments set themselves."""
-        return max(self._limit(environment) for environment in self._environments(self.train + self.held_out))
+        return max(self._limit(environment) for environment in self._environments(self.tasks))
 
     @property
     def rung(self) -> str:
@@ -144,7 +150,7 @@ class TaskSetSpec(Spec):
         """The same tasks seen as they are, in slots that are wide enough for each."""
         if self.projection is None:
             return self
-        environments = self._environments(self.train + self.held_out)
+        environments = self._environments(self.tasks)
         projection = replace(
             self.projection,
             observation_size=max(self.projection.observation_size, *(e.observation_size for e in environments)),
@@ -154,9 +160,20 @@ class TaskSetSpec(Spec):
         )
         return replace(self, projection=projection)
 
-    def split_of(self, task: str) -> Literal["train", "held_out"]:
+    @property
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """The parts of the set by name: ``train``, and ``held_out`` or, for each group of it, ``held_out/GROUP``."""
+        groups = self.held_out if isinstance(self.held_out, Mapping) else {"": self.held_out}
+        return {"train": self.train} | {"/".join(filter(None, ("held_out", name))): groups[name] for name in groups}
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks to train on, then those held out."""
+        return tuple(task for tasks in self.splits.values() for task in tasks)
+
+    def split_of(self, task: str) -> str:
         """Which part of the set a task belongs to."""
-        return "train" if task in self.train else "held_out"
+        return next(split for split, tasks in self.splits.items() if task in tasks)
 
     def build(
         self, tasks: Sequence[str], num_rows: int, *, trials_per_episode: int | None = None, training: bool = False

@@ -11,7 +11,7 @@ from icrl.records import Record
 from icrl.report.comparison import label
 from icrl.report.intervals import task_returns
 from icrl.report.style import model_styles
-from icrl.report.tables import SPLIT_WORDS
+from icrl.report.tables import split_words
 
 WIDTH, HEIGHT = 260, 150
 LEFT, RIGHT, TOP, BOTTOM = 36, 8, 10, 22
@@ -75,7 +75,7 @@ def _plot(records: Sequence[Record], name: str, by_step: bool, colours: dict[str
     parts += [_text(LEFT, HEIGHT - 5, ends[0]), _text(WIDTH - RIGHT, HEIGHT - 5, ends[1], "end")]
     parts.append(_text((LEFT + WIDTH) / 2, HEIGHT - 5, "step" if by_step else "trial", "middle"))
     axes = f"M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"
-    split = SPLIT_WORDS[records[0].tasks[name].split]
+    split = split_words(records[0].tasks[name].split)
     return (
         f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">'
         f'<path d="{axes}" fill="none" stroke="var(--line)"/>{"".join(parts)}</svg>'

@@ -17,7 +17,7 @@ from icrl.report.grid import Grid, mebibytes_per_seed, seconds_per_seed
 from icrl.report.intervals import gain, last_return, last_trial_iqm, means, task_returns
 from icrl.report.paper import PAPER, ours_beside, verdict
 from icrl.report.statistics import Interval, format_number
-from icrl.report.tables import DASH, SPLIT_WORDS, format_known, return_digits
+from icrl.report.tables import DASH, format_known, return_digits, split_words
 from icrl.runs.provenance import Machine
 
 INTRODUCTION = f"""\
@@ -259,7 +259,7 @@ def task_table(records: Sequence[Record]) -> str:
                 f"{format_number(first.estimate, digits)} → " if records[0].last_trial else "" for first, _ in ends
             ]
             cells = [start + last.format(digits) for start, (_, last) in zip(starts, ends, strict=True)]
-            rows.append([name, SPLIT_WORDS[split], *(format_known(x, digits) for x in anchors), *cells])
+            rows.append([name, split_words(split), *(format_known(x, digits) for x in anchors), *cells])
     models = [label(record.model) for record in records]
     return markdown_table(["task", "split", "random", "do nothing", "specialist", *models], rows)
 

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from icrl.records import Record
+from icrl.records import Record, Split
 from icrl.report.comparison import label
 from icrl.report.intervals import mean_returns, mean_scores, task_returns, task_scores
 from icrl.report.statistics import Interval, format_number
@@ -58,7 +58,7 @@ def evaluation_table(record: Record, memoryless: Record | None = None, *, interv
     for heading in ("score\nfirst", "score\nlast"):
         table.add_column(heading, justify="right", no_wrap=True, style="bold")
     for split in record.splits:
-        table.add_row(f"{SPLIT_WORDS[split]} tasks", style="bold")
+        table.add_row(split_words(split, " tasks"), style="bold")
         for name in record.split(split):
             mark = "*" if name in record.uncounted(split) else ""
             table.add_row(name + mark, *_task_cells(record, name, memoryless, intervals))
@@ -67,6 +67,12 @@ def evaluation_table(record: Record, memoryless: Record | None = None, *, interv
         cells = [*_ends(record, returns, digits, intervals), *[""] * 4, *_ends(record, scores, 2, intervals)]
         table.add_row("mean", *cells, style="bold", end_section=True)
     return table
+
+
+def split_words(split: Split, tasks: str = "") -> str:
+    """A split in a table: its kind, the word for its tasks, and its group if it is one."""
+    kind, _, group = split.partition("/")
+    return SPLIT_WORDS[kind] + tasks + (f": {group}" if group else "")
 
 
 def return_digits(*returns: float | None) -> int:

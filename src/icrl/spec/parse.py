@@ -2,8 +2,8 @@
 
 A spec is a frozen dataclass whose annotations say what a YAML file may hold: `str`, `bool`, `int`, `float`,
 `Literal`, `np.ndarray` (of numbers), `tuple[T, ...]`, `tuple[T1, T2]`, `dict[str, T]`, `T | None`, nested dataclasses
-(a field without default is required), unions of dataclasses told apart by their `kind: Literal["name"]`, and names of
-a `Registry` (see `icrl.plugins`) or dataclasses whose `kind` is one.
+(a field without default is required), unions of a tuple and a dict, or of dataclasses told apart by their
+`kind: Literal["name"]`, and names of a `Registry` (see `icrl.plugins`) or dataclasses whose `kind` is one.
 
     data = apply_overrides(read_yaml(path), ["learner.learning_rate=3e-4"])
     spec = parse(Experiment, data)
@@ -140,6 +140,9 @@ def _parse_union(union: Any, data: Any, where: str) -> Any:
         return None
     if len(options) == 1:
         return parse(options[0], data, where)
+    by_shape = {get_origin(option): option for option in options}
+    if by_shape.keys() == {tuple, dict}:
+        return parse(by_shape[dict if isinstance(data, Mapping) else tuple], data, where)
     kinds = _kinds(options)
     if not isinstance(data, Mapping):
         raise _mismatch(union, data, where)
