@@ -212,18 +212,25 @@ def test_tasks_of_a_body_that_start_alike_move_alike_unless_their_dynamics_diffe
             assert difference > 0.05, (one, other)
 
 
-def test_the_dynamics_are_what_is_drawn(harness: Harness):
+def test_the_dynamics_are_what_is_drawn_and_the_file_s_where_no_task_draws(harness: Harness):
     body, file = harness.body, harness.body.body.system
-    system = body._system(BraxParameters(jnp.int32(0), jnp.zeros(2), 1.3, 2.0, 1.1, 0.7, 0.4))
+    given = {"gravity": 1.3, "mass": 2.0, "length": 1.1, "gear": 0.7, "damping": 0.4}
+    as_in_the_file = {"gravity": 1.0, "mass": 1.0, "length": 1.0, "gear": 1.0, "damping": 0.0}
+    other = {
+        what for name in body.tasks for what in DYNAMICS if getattr(TASKS[name], what) != (as_in_the_file[what],) * 2
+    }
+    assert {"gear", "damping"} <= other
+    gravity, mass, length, gear, damping = (given[what] if what in other else as_in_the_file[what] for what in DYNAMICS)
+    system = body._system(BraxParameters(jnp.int32(0), jnp.zeros(2), **given))
     for got, expected in (
-        (system.gravity, 1.3 * np.array(file.gravity)),
-        (system.link.inertia.mass[-1:], 2.0 * file.link.inertia.mass[-1:]),
+        (system.gravity, gravity * np.array(file.gravity)),
+        (system.link.inertia.mass[-1:], mass * file.link.inertia.mass[-1:]),
         (system.link.inertia.mass[:-1], file.link.inertia.mass[:-1]),
-        (system.link.transform.pos, 1.1 * file.link.transform.pos),
-        (system.link.inertia.transform.pos, 1.1 * file.link.inertia.transform.pos),
-        (system.actuator.gear, 0.7 * file.actuator.gear),
-        (system.vel_damping, file.vel_damping - 0.4),
-        (system.ang_damping, file.ang_damping - 0.4),
+        (system.link.transform.pos, length * file.link.transform.pos),
+        (system.link.inertia.transform.pos, length * file.link.inertia.transform.pos),
+        (system.actuator.gear, gear * file.actuator.gear),
+        (system.vel_damping, file.vel_damping - damping),
+        (system.ang_damping, file.ang_damping - damping),
     ):
         np.testing.assert_allclose(got, expected, rtol=1e-6)
 

@@ -125,7 +125,7 @@ def expected(header: str) -> str:
 @pytest.mark.parametrize("name", HEADERS)
 def test_what_a_header_expects_is_recorded(name: str):
     said = claims(expected(HEADERS[name]))
-    assert said
+    assert said or "not measured" in expected(HEADERS[name])
     assert unrecorded(said, (name,)) == set()
 
 

@@ -29,7 +29,7 @@ def test_every_shipped_experiment_builds_at_every_scale_with_every_model(name: s
         pytest.importorskip("mujoco_playground", reason="needs the optional package playground")
     learner = spec.build()
     assert set(learner.environments.tasks) == set(spec.environment.train)
-    tasks = spec.environment.train + spec.environment.held_out
+    tasks = spec.environment.tasks
     evaluated = spec.environment.build(tasks, len(tasks))
     assert set(evaluated.tasks) == set(tasks)
     assert evaluated.observation_size == learner.environments.observation_size
@@ -61,7 +61,7 @@ def test_an_update_at_gpu_scale_gives_a_state_like_the_one_it_takes(name: str):
     assert metrics["loss"].shape == ()
 
 
-@pytest.mark.parametrize("name", ["meta_brax", "meta_cartpole", "meta_dm_control", "popgym"])
+@pytest.mark.parametrize("name", ["brax_families", "meta_brax", "meta_cartpole", "meta_dm_control", "popgym"])
 def test_eight_devices_share_the_rows_of_paper_scale(name: str):
     spec = load_experiment(name, scale="paper")
     assert spec.rows_per_task % (8 * spec.learner.row_groups) == 0
@@ -69,7 +69,7 @@ def test_eight_devices_share_the_rows_of_paper_scale(name: str):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_experiment_has_the_four_scales_and_says_what_it_claims(name: str):
-    assert set(read_yaml(SHIPPED[name])["scales"]) == {"smoke", "cpu", "gpu", "paper"}
+    assert set(read_yaml(SHIPPED[name])["scales"]) >= {"smoke", "cpu", "gpu", "paper"}
     assert load_experiment(name).scale == "cpu"
     header = [line for line in SHIPPED[name].read_text().splitlines() if line.startswith("# ")]
     assert {"Claim", "Figure", "Command"} <= {line[2:].partition(":")[0] for line in header}

@@ -10,7 +10,7 @@ one, so every observation is of unit size; a control step is 0.04 s.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -152,8 +152,14 @@ class BraxBody(Environment):
         drawn = (name for name in DYNAMICS if any(low < high for low, high in (getattr(task, name) for task in tasks)))
         return (*["goal"] * goal, *drawn)
 
+    def _fixed(self, task: BraxParameters) -> BraxParameters:
+        """The task, with dynamics that all tasks have alike as constants of the program."""
+        alike = {name: {getattr(TASKS[task], name) for task in self.tasks} for name in DYNAMICS}
+        constant = {name: low for name, [(low, high), *others] in alike.items() if low == high and not others}
+        return task._replace(**constant)
+
     def _system(self, task: BraxParameters) -> System:
-        system: Any = self.body.system
+        task, system = self._fixed(task), self.body.system
         last_link = jnp.arange(system.num_links()) == system.num_links() - 1
         system = system.replace(
             gravity=system.gravity * task.gravity,
@@ -170,7 +176,7 @@ class BraxBody(Environment):
         )
 
     def _motion(self, task: BraxParameters, state: pipeline.State) -> Motion:
-        tip = jnp.array(self.body.tip) * task.length
+        tip = jnp.array(self.body.tip) * self._fixed(task).length
         return Motion(state.q, state.qd, state.x.take(-1).do(Transform.create(pos=tip)).pos)
 
     def _target(self, task: BraxParameters) -> jax.Array:
