@@ -29,6 +29,10 @@ SPECS = {
     ),
     "s5_postnorm": S5Spec(**SHORT_DELTA, schedule="sequential", num_blocks=2, prenorm=False, gate="full_glu"),
     "s5_ring": S5Spec(**SHORT_DELTA, num_layers=1, discretization="dirac", rotation="ring"),
+    "s5_selective": S5Spec(**SHORT_DELTA, schedule="sequential", selective=True),
+    "s5_selective_parallel": S5Spec(
+        **SHORT_DELTA, num_layers=1, schedule="parallel", discretization="bilinear", rotation="ring", selective=True
+    ),
     "s5_without_norm": S5Spec(
         **SHORT_DELTA, num_layers=1, schedule="parallel", norm="none", gate="gelu", clip_eigenvalues=False
     ),

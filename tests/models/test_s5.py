@@ -222,6 +222,47 @@ def test_no_mode_remembers_for_longer_than_the_longest_memory():
     np.testing.assert_allclose(run(bounded, faster), run(StateSpace(SPEC), faster), **TOLERANCE)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(discretization="zoh", longest_memory=4.0),
+        dict(discretization="bilinear"),
+        dict(discretization="dirac", rotation="ring"),
+    ],
+    ids=lambda options: options["discretization"],
+)
+def test_a_selective_layer_is_a_state_space_whose_every_step_is_discretised_by_its_own_time_steps(options):
+    spec = replace(SPEC, selective=True, **options)
+    rng = np.random.default_rng(3)
+    choice, pairs = rng.normal(size=(H, N // 2)).astype(np.float32), N // 2
+    params = initial()
+    b, c, eigenvalues = full_spectrum(params)
+    turn = np.concatenate([ring(pairs), ring(pairs).conj()]) if "rotation" in options else 1
+    restart, x, outputs = rng.random((T, B)) < 0.3, np.zeros((B, N), complex), []
+    for u, reset in zip(U.astype(np.float64), restart, strict=True):
+        delta = np.log(1 + np.exp(u @ choice) * np.expm1(np.exp(params["log_delta"])))  # softplus(W u + softplus^-1)
+        delta = np.tile(delta, 2)
+        slowest = -1 / (options["longest_memory"] * delta) if "longest_memory" in options else 0
+        z = np.minimum(eigenvalues.real, slowest) + 1j * eigenvalues.imag
+        a_bar, scale = {
+            "zoh": (np.exp(z * delta), (np.exp(z * delta) - 1) / z),
+            "bilinear": ((1 + z * delta / 2) / (1 - z * delta / 2), delta / (1 - z * delta / 2)),
+            "dirac": (np.exp(z * delta), np.ones_like(delta)),
+        }[spec.discretization]
+        x = turn * a_bar * np.where(reset[:, None], 0, x) + scale * (u @ b.T)
+        outputs.append(x @ c.T + params["D"] * u)
+    y = np.stack(outputs)
+    np.testing.assert_allclose(y.imag, 0, atol=1e-6)
+    params["choice"] = {"kernel": choice}
+    np.testing.assert_allclose(run(StateSpace(spec), params, restart), y.real, **TOLERANCE)
+
+
+def test_without_a_choice_a_selective_layer_is_one_of_fixed_time_steps():
+    params = initial() | {"choice": {"kernel": np.zeros((H, N // 2), np.float32)}}
+    selective = StateSpace(replace(SPEC, selective=True))
+    np.testing.assert_allclose(run(selective, params), run(StateSpace(SPEC), initial()), **TOLERANCE)
+
+
 @pytest.mark.parametrize("gate", ["full_glu", "half_glu1", "half_glu2", "gelu"])
 def test_gates_follow_the_original_code(gate):
     """``v = gelu(y)``: full_glu (W v) s(G v), half_glu1 v s(G v), half_glu2 y s(G v), gelu v."""
@@ -289,8 +330,9 @@ def test_no_bound_on_memory_is_promised_that_the_bilinear_form_would_not_keep():
         replace(SPEC, longest_memory=5.0, discretization="bilinear")
 
 
-def test_the_paper_s_form_in_complex_numbers_gives_the_same_layer():
-    spec = S5Spec(width=4, num_layers=1, state_size=4)
+@pytest.mark.parametrize("selective", [False, True])
+def test_the_paper_s_form_in_complex_numbers_gives_the_same_layer(selective: bool):
+    spec = S5Spec(width=4, num_layers=1, state_size=4, selective=selective)
     x_TBH = jax.random.normal(jax.random.PRNGKey(1), (5, 2, 4))
     reset_TB = jnp.zeros((5, 2), bool).at[2, 0].set(True)
     model, plain = spec.build(), replace(spec, schedule="plain").build()

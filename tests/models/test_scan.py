@@ -15,13 +15,15 @@ B, P = 3, 4
 PROPER_SCHEDULES = [schedule for schedule in SCHEDULES if schedule != "auto"]
 FAST_SCHEDULES = [schedule for schedule in PROPER_SCHEDULES if schedule != "plain"]
 TOLERANCE = dict(rtol=2e-5, atol=2e-5)
+EIGENVALUES = pytest.mark.parametrize("varying", [False, True], ids=["fixed", "varying"])
 
 
-def inputs(num_steps: int, seed: int = 0) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Eigenvalues of modulus up to 1, inputs, a carried state: all as halves."""
+def inputs(num_steps: int, seed: int = 0, *, varying: bool = False) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Eigenvalues of modulus up to 1, of all steps or of each, inputs, a carried state: all as halves."""
     rng = np.random.default_rng(seed)
-    modulus, angle = rng.uniform(0.5, 1.0, P), rng.uniform(-3.0, 3.0, P)
-    lambda_2P = np.concatenate([modulus * np.cos(angle), modulus * np.sin(angle)])
+    shape = (num_steps, B, P) if varying else (P,)
+    modulus, angle = rng.uniform(0.5, 1.0, shape), rng.uniform(-3.0, 3.0, shape)
+    lambda_2P = np.concatenate([modulus * np.cos(angle), modulus * np.sin(angle)], axis=-1)
     u_TB2P, x_B2P = rng.normal(size=(num_steps, B, 2 * P)), rng.normal(size=(B, 2 * P))
     return jnp.float32(lambda_2P), jnp.float32(u_TB2P), jnp.float32(x_B2P)
 
@@ -47,20 +49,29 @@ def states_and_gradients(schedule, lambda_2P, u_TB2P, reset_TB, x_B2P):
     return states, pull_back(states)
 
 
+@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.grad, argnums=(3, 5))
+def gradient_from(schedule, start, lambda_2P, u_TB2P, reset_TB, x_B2P):
+    """Of the sum of the states from a step on, to inputs and first state."""
+    return jnp.sum(resettable_scan(lambda_2P, u_TB2P, reset_TB, x_B2P, schedule)[start:])
+
+
 def naive_recurrence(lambda_2P, u_TB2P, reset_TB, x_B2P) -> np.ndarray:
     """The defining equation, in double precision."""
     as_complex = lambda h: np.asarray(h, np.float64)[..., :P] + 1j * np.asarray(h, np.float64)[..., P:]  # noqa: E731
     x, states = as_complex(x_B2P), []
-    for u, reset in zip(as_complex(u_TB2P), reset_TB, strict=True):
-        x = as_complex(lambda_2P) * np.where(reset[:, None], 0, x) + u
+    lambda_TBP = np.broadcast_to(as_complex(lambda_2P), (*reset_TB.shape, P))
+    for own, u, reset in zip(lambda_TBP, as_complex(u_TB2P), reset_TB, strict=True):
+        x = own * np.where(reset[:, None], 0, x) + u
         states.append(np.concatenate([x.real, x.imag], axis=-1))
     return np.stack(states)
 
 
+@EIGENVALUES
 @pytest.mark.parametrize("num_steps", [1, 5, 96])
 @pytest.mark.parametrize("schedule", ["reference", *PROPER_SCHEDULES])
-def test_states_follow_the_recurrence(schedule: str, num_steps: int):
-    lambda_2P, u_TB2P, x_B2P = inputs(num_steps)
+def test_states_follow_the_recurrence(schedule: str, num_steps: int, varying: bool):
+    lambda_2P, u_TB2P, x_B2P = inputs(num_steps, varying=varying)
     for reset_TB in reset_patterns(num_steps).values():
         states, _ = states_and_gradients(schedule, lambda_2P, u_TB2P, reset_TB, x_B2P)
         np.testing.assert_allclose(states, naive_recurrence(lambda_2P, u_TB2P, reset_TB, x_B2P), **TOLERANCE)
@@ -69,8 +80,9 @@ def test_states_follow_the_recurrence(schedule: str, num_steps: int):
 @pytest.mark.parametrize("pattern", ["none", "first", "last", "everywhere", "rows_apart"])
 @pytest.mark.parametrize("num_steps", [1, 5, 96])
 @pytest.mark.parametrize("schedule", PROPER_SCHEDULES)
-def test_gradients_equal_those_of_the_paper_operator(schedule: str, num_steps: int, pattern: str):
-    lambda_2P, u_TB2P, x_B2P = inputs(num_steps)
+@EIGENVALUES
+def test_gradients_equal_those_of_the_paper_operator(varying: bool, schedule: str, num_steps: int, pattern: str):
+    lambda_2P, u_TB2P, x_B2P = inputs(num_steps, varying=varying)
     reset_TB = reset_patterns(num_steps)[pattern]
     _, expected = states_and_gradients("reference", lambda_2P, u_TB2P, reset_TB, x_B2P)
     _, gradients = states_and_gradients(schedule, lambda_2P, u_TB2P, reset_TB, x_B2P)
@@ -78,11 +90,14 @@ def test_gradients_equal_those_of_the_paper_operator(schedule: str, num_steps: i
         np.testing.assert_allclose(gradient, reference_gradient, **TOLERANCE, err_msg=name)
 
 
+@EIGENVALUES
 @pytest.mark.parametrize("schedule", PROPER_SCHEDULES)
-def test_gradients_equal_finite_differences_in_double_precision(schedule: str):
+def test_gradients_equal_finite_differences_in_double_precision(schedule: str, varying: bool):
     num_steps, step = 3, 1e-4
     reset_TB = reset_patterns(num_steps)["rows_apart"]
-    point, direction = ([np.asarray(leaf, np.float64) for leaf in inputs(num_steps, seed)] for seed in (0, 1))
+    point, direction = (
+        [np.asarray(leaf, np.float64) for leaf in inputs(num_steps, seed, varying=varying)] for seed in (0, 1)
+    )
 
     with jax.enable_x64(True):
 
@@ -106,43 +121,41 @@ def test_gradients_equal_finite_differences_in_double_precision(schedule: str):
             np.testing.assert_allclose(slope, (plus - minus) / (2 * step), rtol=1e-6)
 
 
+@EIGENVALUES
 @pytest.mark.parametrize("schedule", PROPER_SCHEDULES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize(("num_steps", "start"), [(5, 3), (96, 40)])
-def test_what_is_not_finite_stays_before_a_reset(schedule: str, bad: float, num_steps: int, start: int):
-    lambda_2P, u_TB2P, x_B2P = inputs(num_steps)
+def test_what_is_not_finite_stays_before_a_reset(schedule: str, bad: float, num_steps: int, start: int, varying: bool):
+    lambda_2P, u_TB2P, x_B2P = inputs(num_steps, varying=varying)
     reset_TB = jnp.zeros((num_steps, B), bool).at[start].set(True)
     states, _ = states_and_gradients(schedule, lambda_2P, u_TB2P, reset_TB, x_B2P)
-    spoilt = u_TB2P.at[:start].set(bad)
-    after, _ = states_and_gradients(schedule, lambda_2P, spoilt, reset_TB, jnp.full_like(x_B2P, bad))
+    spoilt, spoilt_lambda = (leaf.at[:start].set(bad) if leaf.ndim > 1 else leaf for leaf in (u_TB2P, lambda_2P))
+    after, _ = states_and_gradients(schedule, spoilt_lambda, spoilt, reset_TB, jnp.full_like(x_B2P, bad))
     np.testing.assert_array_equal(after[start:], states[start:])
 
 
+@EIGENVALUES
 @pytest.mark.parametrize("schedule", FAST_SCHEDULES)
 @pytest.mark.parametrize("bad", [0.5, np.nan, np.inf])
 @pytest.mark.parametrize(("num_steps", "start"), [(5, 3), (96, 40)])
 def test_no_gradient_crosses_a_reset_even_if_values_are_not_finite(
-    schedule: str, bad: float, num_steps: int, start: int
+    schedule: str, bad: float, num_steps: int, start: int, varying: bool
 ):
-    lambda_2P, u_TB2P, x_B2P = inputs(num_steps)
+    lambda_2P, u_TB2P, x_B2P = inputs(num_steps, varying=varying)
     reset_TB = jnp.zeros((num_steps, B), bool).at[start].set(True)
 
-    @jax.jit
-    @partial(jax.grad, argnums=(0, 1))
-    def gradient(u_TB2P, x_B2P):
-        return jnp.sum(resettable_scan(lambda_2P, u_TB2P, reset_TB, x_B2P, schedule)[start:])
-
     spoilt = u_TB2P.at[:start].set(bad)
-    du_TB2P, dx_B2P = gradient(spoilt, jnp.full_like(x_B2P, bad))
+    du_TB2P, dx_B2P = gradient_from(schedule, start, lambda_2P, spoilt, reset_TB, jnp.full_like(x_B2P, bad))
     assert np.all(np.asarray(du_TB2P[:start]) == 0) and np.all(np.asarray(dx_B2P) == 0)
     assert np.all(np.asarray(du_TB2P[start:]) != 0)
 
 
+@EIGENVALUES
 @pytest.mark.parametrize("schedule", PROPER_SCHEDULES)
-def test_a_batch_of_scans_equals_scans_one_by_one(schedule: str):
+def test_a_batch_of_scans_equals_scans_one_by_one(schedule: str, varying: bool):
     num_seeds, num_steps = 2, 3
     reset_TB = reset_patterns(num_steps)["rows_apart"]
-    each = [inputs(num_steps, seed) for seed in range(num_seeds)]
+    each = [inputs(num_steps, seed, varying=varying) for seed in range(num_seeds)]
     lambda_S2P, u_STB2P, x_SB2P = map(jnp.stack, zip(*each, strict=True))
     batched = jax.vmap(states_and_gradients, (None, 0, 0, None, 0))(schedule, lambda_S2P, u_STB2P, reset_TB, x_SB2P)
     for seed, (lambda_2P, u_TB2P, x_B2P) in enumerate(each):

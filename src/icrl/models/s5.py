@@ -46,6 +46,9 @@ class S5Spec(ModelSpec):
     """Shortest initial time step; drawn log-uniformly per pair."""
     delta_max: PositiveFloat = 0.1
     """Longest initial time step."""
+    selective: bool = False
+    """Let every step choose its time steps by its input, as in Mamba (arXiv 2312.00752): short ones pass an input by
+    and keep the state, long ones let it in and forget. They start as drawn, whatever the input."""
     gate: Gate = "half_glu1"
     """Non-linearity after the state space, as named in the original code."""
     norm: Literal["layer", "none"] = "layer"
@@ -161,43 +164,55 @@ class StateSpace(nn.Module):
 
         if spec.clip_eigenvalues:
             lambda_re = jnp.minimum(lambda_re, -1e-4)
-        delta_P = jnp.exp(log_delta)
+        delta = jnp.exp(log_delta)
+        if spec.selective:  # [T, B, P]; softplus, with that of log_delta for its bias, as in Mamba
+            choice = nn.Dense(pairs, use_bias=False, kernel_init=nn.initializers.zeros, name="choice")(u_TBH)
+            delta = nn.softplus(choice + jnp.log(jnp.expm1(delta)))
         if spec.longest_memory is not None:
-            lambda_re = jnp.minimum(lambda_re, -1 / (spec.longest_memory * delta_P))
-        lambda_bar, input_scale = discretize(jax.lax.complex(lambda_re, lambda_im), delta_P, spec.discretization)
+            lambda_re = jnp.minimum(lambda_re, -1 / (spec.longest_memory * delta))
+        eigenvalue = jax.lax.complex(lambda_re, jnp.broadcast_to(lambda_im, lambda_re.shape))
+        lambda_bar, input_scale = discretize(eigenvalue, delta, spec.discretization)
         if spec.rotation == "ring":  # after discretisation: no time step, and no training, changes the angles
             lambda_bar = lambda_bar * ring(pairs)
-        b_bar_H2P = to_halves(to_complex(b_H2P) * input_scale)
+        if input_scale.ndim == 1:  # of all steps: into B, once
+            b_bar_H2P, scale_TBP = to_halves(to_complex(b_H2P) * input_scale), None
+        else:
+            b_bar_H2P, scale_TBP = b_H2P, input_scale
         state_B2P, y_TBH = project_scan_project(
-            to_halves(lambda_bar), b_bar_H2P, c_2PH, u_TBH, reset_TB, state_B2P, spec.schedule
+            to_halves(lambda_bar), b_bar_H2P, c_2PH, u_TBH, reset_TB, state_B2P, spec.schedule, scale_TBP
         )
         return state_B2P, y_TBH + d_H * u_TBH
 
 
 def project_scan_project(
-    lambda_2P: Float[Array, " N"],
+    lambda_2P: Float[Array, " N"] | Float[Array, "T B N"],
     b_H2P: Float[Array, "H N"],
     c_2PH: Float[Array, "N H"],
     u_TBH: Float[Array, "T B H"],
     reset_TB: Bool[Array, "T B"],
     state_B2P: Float[Array, "B N"],
     schedule: Schedule = "auto",
+    scale_TBP: Complex[Array, "T B P"] | None = None,
 ) -> tuple[Float[Array, "B N"], Float[Array, "T B H"]]:
-    """The last state and ``scan(u B) C``; N = 2P.
+    """The last state and ``scan(u B) C``; N = 2P. ``u B`` is multiplied by ``scale_TBP``, if given.
 
     The schedule ``plain`` is the paper's form throughout: the projections too are complex.
     """
     if schedule == "plain":
         c_PH = to_complex(c_2PH.T).conj().T
-        x_TBP = reference_scan(to_complex(lambda_2P), u_TBH @ to_complex(b_H2P), reset_TB, to_complex(state_B2P))
+        bu_TBP = u_TBH @ to_complex(b_H2P)
+        bu_TBP = bu_TBP if scale_TBP is None else scale_TBP * bu_TBP
+        x_TBP = reference_scan(to_complex(lambda_2P), bu_TBP, reset_TB, to_complex(state_B2P))
         return to_halves(x_TBP[-1]), (x_TBP @ c_PH).real
-    x_TB2P = resettable_scan(lambda_2P, u_TBH @ b_H2P, reset_TB, state_B2P, schedule)
+    bu_TB2P = u_TBH @ b_H2P
+    bu_TB2P = bu_TB2P if scale_TBP is None else to_halves(scale_TBP * to_complex(bu_TB2P))
+    x_TB2P = resettable_scan(lambda_2P, bu_TB2P, reset_TB, state_B2P, schedule)
     return x_TB2P[-1], x_TB2P @ c_2PH
 
 
 def discretize(
-    lambda_P: Complex[Array, " P"], delta_P: Float[Array, " P"], method: str
-) -> tuple[Complex[Array, " P"], Complex[Array, " P"]]:
+    lambda_P: Complex[Array, "*#S P"], delta_P: Float[Array, "*#S P"], method: str
+) -> tuple[Complex[Array, "*#S P"], Complex[Array, "*#S P"]]:
     """Discrete eigenvalues and the factor that each row of B takes on (S5, section 3.2 and appendix).
 
     Zero-order hold: ``exp(lambda delta)``, ``(lambda_bar - 1) / lambda``; bilinear:

@@ -2,7 +2,10 @@
 
 For every row and every state pair p, with ``d_t`` the reset flag (1 clears the state *before* input t):
 
-    x_t = lambda * (1 - d_t) x_{t-1} + u_t,        t = 0 .. T-1,   x_{-1} given
+    x_t = lambda_t * (1 - d_t) x_{t-1} + u_t,      t = 0 .. T-1,   x_{-1} given
+
+Eigenvalues are the same at all steps of all rows, ``[N]``, or each step's own, ``[T, B, N]``; every schedule takes
+either, and where they are the same computes nothing on account of those that are not.
 
 `reference_scan` is the paper's own formulation, an associative scan over three-element tuples (arXiv 2303.03982,
 section 3.2). It is the oracle; `resettable_scan` computes the same values and gradients faster, by
@@ -10,8 +13,9 @@ section 3.2). It is the oracle; `resettable_scan` computes the same values and g
 - keeping complex numbers as real and imaginary halves of the last axis, so that the matrix products around the scan
   are single real ones and neither optimiser nor checkpoint ever meets a complex number;
 - folding the reset into the state instead of carrying it through the operator;
-- a hand-written backward pass. The adjoint ``g_t = dL/dx_t + conj(lambda) (1 - d_{t+1}) g_{t+1}`` is the same
-  recurrence run backwards, and ``dL/dlambda = sum_t conj((1 - d_t) x_{t-1}) g_t``: only the states are stored.
+- a hand-written backward pass. The adjoint ``g_t = dL/dx_t + conj(lambda_{t+1}) (1 - d_{t+1}) g_{t+1}`` is the same
+  recurrence run backwards, and ``dL/dlambda_t = conj((1 - d_t) x_{t-1}) g_t``, summed where one eigenvalue serves all
+  steps: only the states are stored.
 
 Schedules: ``sequential`` is one pass over time (least arithmetic: best on a CPU); ``kernel`` is that, as one program
 of a GPU (`icrl.models.scan_kernel`: best there); ``parallel`` is an associative scan of logarithmic depth, for other
@@ -21,7 +25,7 @@ and, once it is known what enters each, for the states (fewer passes over memory
 """
 
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +44,7 @@ CHUNK_STEPS = 32
 
 
 def reference_scan(
-    lambda_P: Complex[Array, " P"],
+    lambda_P: Complex[Array, " P"] | Complex[Array, "T B P"],
     u_TBP: Complex[Array, "T B P"],
     reset_TB: Bool[Array, "T B"],
     x_BP: Complex[Array, "B P"],
@@ -60,17 +64,19 @@ def reference_scan(
             jnp.where(d_j, d_j, d_i),
         )
 
-    def scan_row(u_TP, reset_T, x_P):
-        A = jnp.broadcast_to(lambda_P, (u_TP.shape[0] + 1, *lambda_P.shape))
+    def scan_row(own, u_TP, reset_T, x_P):
+        # Any A will do for the prepended element: it is never used.
+        A = jnp.concatenate([own[:1], own]) if varies(own) else jnp.broadcast_to(own, (len(u_TP) + 1, own.size))
         b = jnp.concatenate([x_P[None], u_TP])
         d = jnp.concatenate([jnp.zeros_like(reset_T[:1]), reset_T])[:, None]
         return jax.lax.associative_scan(operator, (A, b, jnp.broadcast_to(d, A.shape)))[1][1:]
 
-    return jax.vmap(scan_row, in_axes=(1, 1, 0), out_axes=1)(u_TBP, reset_TB, x_BP)
+    rows = 1 if varies(lambda_P) else None
+    return jax.vmap(scan_row, in_axes=(rows, 1, 1, 0), out_axes=1)(lambda_P, u_TBP, reset_TB, x_BP)
 
 
 def resettable_scan(
-    lambda_2P: Float[Array, " N"],
+    lambda_2P: Float[Array, " N"] | Float[Array, "T B N"],
     u_TB2P: Float[Array, "T B N"],
     reset_TB: Bool[Array, "T B"],
     x_B2P: Float[Array, "B N"],
@@ -79,7 +85,7 @@ def resettable_scan(
     """All states of the recurrence above; complex numbers as halves of the last axis, N = 2P.
 
     Differentiable in everything but ``reset_TB``. Values before a reset, finite or not, do not reach beyond it. Nor do
-    gradients, but for that of ``lambda_2P``, a sum over all steps, and those of ``plain``: NaN where a value was.
+    gradients, but for that of ``lambda_2P``, products with the states, and those of ``plain``: NaN where a value was.
     """
     schedule = resolve(schedule, num_steps=u_TB2P.shape[0], num_states=x_B2P.size // 2)
     if schedule == "plain":
@@ -101,6 +107,11 @@ def resolve(schedule: Schedule, *, num_steps: int, num_states: int) -> Schedule:
     if num_steps == 1 or (backend == "cpu" and num_states >= FEWEST_STATES):
         return "sequential"
     return "kernel" if backend == "gpu" else "parallel"
+
+
+def varies(eigenvalues: Any) -> bool:
+    """Whether steps have eigenvalues of their own, in an array or, within a kernel, a reference to one."""
+    return len(eigenvalues.shape) > 1
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
@@ -128,46 +139,59 @@ _scan.defvjp(_forward, _backward)
 
 
 def _states_in_chunks(num_chunks, lambda_2P, u_TB2P, reset_TB, x_B2P):
-    lambda_P, u, reset = Pair.of(lambda_2P), _chunks(u_TB2P, num_chunks), _chunks(reset_TB, num_chunks)
+    u, reset = _chunks(u_TB2P, num_chunks), _chunks(reset_TB, num_chunks)
+    lambda_at = _eigenvalues_in_chunks(num_chunks, lambda_2P)
 
     def advance(i, x):
-        return lambda_P.times(x.cleared(_at(reset, i))).plus(_pair_at(u, i))
+        return lambda_at(i).times(x.cleared(_at(reset, i))).plus(_pair_at(u, i))
 
     def step(i, carry):
         x = advance(i, carry[0])
         return x, _set_at(carry[1], i, x)
 
-    x = _entering(advance, lambda_P, Pair.of(x_B2P), reset)
+    x = _entering(advance, lambda_at, Pair.of(x_B2P), reset)
     return jax.lax.fori_loop(0, u.shape[1], step, (x, _unwritten(u)))[1].reshape(u_TB2P.shape)
 
 
 def _gradients_in_chunks(num_chunks, lambda_2P, reset_TB, x_B2P, x_TB2P, dx_TB2P):
-    conjugate_P, reset = Pair.of(lambda_2P).conjugate, _chunks(reset_TB, num_chunks)
-    x, dx = _chunks(x_TB2P, num_chunks), _chunks(dx_TB2P, num_chunks)
+    reset, x, dx = (_chunks(array, num_chunks) for array in (reset_TB, x_TB2P, dx_TB2P))
+    lambda_at = _eigenvalues_in_chunks(num_chunks, lambda_2P)
     last = x.shape[1] - 1
     first = Pair.of(jnp.concatenate([x_B2P[None], x[:-1, last]]))
 
     def advance(i, dx_i):  # through step last - i, backwards
         t = last - i
         g = dx_i.plus(_pair_at(dx, t))
-        return conjugate_P.times(g).cleared(_at(reset, t)), g
+        return lambda_at(t).conjugate.times(g).cleared(_at(reset, t)), g
 
     def step(i, carry):
         t = last - i
         dx_i, dlambda, written = carry
         before = Pair(*(jnp.where(t == 0, *parts) for parts in zip(first, _pair_at(x, t - 1), strict=True)))
         dx_i, g = advance(i, dx_i)
-        dlambda = dlambda.plus(before.cleared(_at(reset, t)).conjugate.times(g))
+        dlambda_t = before.cleared(_at(reset, t)).conjugate.times(g)
+        dlambda = _set_at(dlambda, t, dlambda_t) if varies(lambda_2P) else dlambda.plus(dlambda_t)
         return dx_i, dlambda, _set_at(written, t, g)
 
     zero = Pair.of(jnp.zeros_like(x_B2P))
-    leaving = _entering(lambda i, dx_i: advance(i, dx_i)[0], conjugate_P, zero, reset, reverse=True)
-    nothing = Pair(*map(jnp.zeros_like, leaving))
+    leaving = _entering(
+        lambda i, dx_i: advance(i, dx_i)[0], lambda t: lambda_at(t).conjugate, zero, reset, reverse=True
+    )
+    nothing = _unwritten(dx) if varies(lambda_2P) else Pair(*map(jnp.zeros_like, leaving))
     dx_0, dlambda, g = jax.lax.fori_loop(0, last + 1, step, (leaving, nothing, _unwritten(dx)))
-    return dlambda.halves.sum((0, 1)), g.reshape(dx_TB2P.shape), Pair(*(part[0] for part in dx_0)).halves
+    dlambda = dlambda.reshape(lambda_2P.shape) if varies(lambda_2P) else dlambda.halves.sum((0, 1))
+    return dlambda, g.reshape(dx_TB2P.shape), Pair(*(part[0] for part in dx_0)).halves
 
 
-def _entering(advance, lambda_P, x_BP, reset_KCB, *, reverse=False):
+def _eigenvalues_in_chunks(num_chunks, lambda_2P):
+    """What they are at step t of every chunk, as a function of t: ``[P]`` or ``[K, B, P]``."""
+    if varies(lambda_2P):
+        return partial(_pair_at, _chunks(lambda_2P, num_chunks))
+    lambda_P = Pair.of(lambda_2P)
+    return lambda t: lambda_P
+
+
+def _entering(advance, lambda_at, x_BP, reset_KCB, *, reverse=False):
     """What enters each of K chunks of C steps, ``[K, B, P]``, if ``x_BP`` enters the first: two passes over them.
 
     The first takes every chunk from zero to its end, all at once; the second goes from chunk to chunk.
@@ -177,15 +201,16 @@ def _entering(advance, lambda_P, x_BP, reset_KCB, *, reverse=False):
         return Pair(*(part[None] for part in x_BP))
     zero = Pair(*(jnp.zeros((num_chunks, *part.shape), part.dtype) for part in x_BP))
     ends = jax.lax.fori_loop(0, num_steps, advance, zero)
-    through = lambda_P
-    for _ in range(num_steps - 1):
-        through = through.times(lambda_P)
+    through = lambda_at(0)
+    for t in range(1, num_steps):
+        through = through.times(lambda_at(t))
+    through = Pair(*(jnp.broadcast_to(part, end.shape) for part, end in zip(through, ends, strict=True)))
 
     def chunk(x, own):
-        end, cut = own
+        end, through, cut = own
         return through.times(x).cleared(cut).plus(end), x
 
-    return jax.lax.scan(chunk, x_BP, (ends, reset_KCB.any(1)), reverse=reverse)[1]
+    return jax.lax.scan(chunk, x_BP, (ends, through, reset_KCB.any(1)), reverse=reverse)[1]
 
 
 def _chunks(array, num_chunks):
@@ -244,22 +269,25 @@ def _states_parallel(lambda_2P, u_TB2P, reset_TB, x_B2P):
 
 
 def _gradients_parallel(lambda_2P, reset_TB, x_B2P, x_TB2P, dx_TB2P):
-    conjugate_2P = Pair.of(lambda_2P).conjugate.halves
-    # Going backwards, what lies between steps t+1 and t is the reset flag of step t+1.
+    # Going backwards, what lies between steps t+1 and t is the eigenvalue, and the reset flag, of step t+1.
+    later_2P = jnp.concatenate([lambda_2P[1:], lambda_2P[:1]]) if varies(lambda_2P) else lambda_2P
     later_reset_TB = jnp.concatenate([reset_TB[1:], jnp.zeros_like(reset_TB[:1])])
+    conjugate_2P = Pair.of(later_2P).conjugate.halves
     g_TB2P = _associative(conjugate_2P, dx_TB2P, later_reset_TB, jnp.zeros_like(x_B2P), reverse=True)
     before = Pair.of(jnp.concatenate([x_B2P[None], x_TB2P[:-1]])).cleared(reset_TB)
-    dlambda_2P = before.conjugate.times(Pair.of(g_TB2P)).halves.sum((0, 1))
-    dx = Pair.of(conjugate_2P).times(Pair.of(g_TB2P[0])).cleared(reset_TB[0])
-    return dlambda_2P, g_TB2P, dx.halves
+    dlambda = before.conjugate.times(Pair.of(g_TB2P)).halves
+    first = Pair.of(lambda_2P[0] if varies(lambda_2P) else lambda_2P)
+    dx = first.conjugate.times(Pair.of(g_TB2P[0])).cleared(reset_TB[0])
+    return dlambda if varies(lambda_2P) else dlambda.sum((0, 1)), g_TB2P, dx.halves
 
 
 def _associative(lambda_2P, u_TB2P, reset_TB, x_B2P, *, reverse):
-    lambda_P, u = Pair.of(lambda_2P), Pair.of(u_TB2P)
+    u = Pair.of(u_TB2P)
+    a = Pair(*(jnp.broadcast_to(part, u.real.shape) for part in Pair.of(lambda_2P)))
     first = -1 if reverse else 0
-    entering = lambda_P.times(Pair.of(x_B2P)).cleared(reset_TB[first])
+    entering = Pair(*(part[first] for part in a)).times(Pair.of(x_B2P)).cleared(reset_TB[first])
     u = Pair(*(part.at[first].add(start) for part, start in zip(u, entering, strict=True)))
-    a = Pair(*(jnp.broadcast_to(part, u.real.shape) for part in lambda_P)).cleared(reset_TB)
+    a = a.cleared(reset_TB)
     cut = jnp.broadcast_to(reset_TB[..., None], u.real.shape)
 
     def operator(e_i, e_j):
