@@ -31,6 +31,18 @@ def test_without_projections_the_agent_meets_the_environments_own_sizes():
     assert environments.observation_size == 2 + 2 + 1
 
 
+def test_rows_are_staggered_in_training_unless_the_spec_says_otherwise():
+    spec = as_it_is("stateless_pendulum_hard", trials_per_episode=3, trial_steps=2, projection=ProjectionSpec())
+
+    def first_trials(spec: TaskSetSpec, *, training: bool) -> list[int]:
+        environments = spec.build(spec.train, 3, training=training)
+        return jit(environments.reset)(key=jax.random.PRNGKey(0))[1].trial.tolist()
+
+    assert first_trials(spec, training=True) == [0, 1, 2]
+    assert first_trials(replace(spec, stagger=False), training=True) == [0, 0, 0]
+    assert first_trials(spec, training=False) == [0, 0, 0]
+
+
 def test_the_change_of_what_is_seen_is_that_of_the_projected_observation():
     plain = as_it_is("stateless_pendulum_hard", trials_per_episode=2, trial_steps=3, projection=ProjectionSpec())
     seen, changed = (

@@ -90,6 +90,9 @@ class TaskSetSpec(Spec):
     """Steps of the environment for which an action is held; together they are one env step, with their mean reward."""
     trials_per_episode: PositiveInt = 4
     """Trials of one task before memory is cleared and the task redrawn."""
+    stagger: bool = True
+    """In training, start rows in different trials of their first episode, so that episodes end all along; false: a
+    rollout as long as an episode then is one whole episode, and gradients pass through all of it."""
     observe_action: bool = True
     """Append the previous (projected) action to the observation."""
     observe_reward: bool = True
@@ -180,7 +183,7 @@ class TaskSetSpec(Spec):
     ) -> Environments:
         """The batch of environments for some of the tasks, by default with the training number of trials.
 
-        In training, rows start in different trials and the projections' curriculum holds.
+        In training, rows are staggered and the projections' curriculum holds.
 
         Raises:
             UserError: the suite needs an optional package that is not installed.
@@ -192,7 +195,7 @@ class TaskSetSpec(Spec):
                 self._limit(environment),
                 trials_per_episode or self.trials_per_episode,
                 self.observe_action,
-                training,
+                training and self.stagger,
                 self.observe_reward,
                 self.observe_previous,
             )

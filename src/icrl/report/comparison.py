@@ -18,6 +18,7 @@ NEAR_SPECIALIST = 0.5
 MODEL_LABELS = {
     "s5": "S5",
     "s5_no_reset": "S5 without reset",
+    "s5_selective": "Selective S5",
     "gru": "GRU",
     "lstm": "LSTM",
     "transformer": "Transformer",
