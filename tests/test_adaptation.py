@@ -11,6 +11,7 @@ import pytest
 from icrl.adaptation import ACTORS, Adaptation, measure
 from icrl.envs.environment import Environment
 from icrl.envs.multi import Environments
+from icrl.envs.projection import Projected
 from icrl.envs.spaces import Continuous, Discrete, Space
 from icrl.envs.trial import Episodes
 from icrl.models import MLPSpec
@@ -45,6 +46,7 @@ def played(
     trials: int = 2,
     num_rows: int = 4,
     sample: bool = True,
+    watch: bool = False,
     seed: int = 0,
 ) -> list[Adaptation]:
     """What each of the actors earns, with an untrained agent."""
@@ -52,7 +54,7 @@ def played(
     policy = PolicySpec(encoder=(), heads=()).build(MLPSpec(width=4, num_layers=1), environments.action_space)
     observation = jnp.zeros((1, num_rows, environments.observation_size))
     params = policy.init(jax.random.PRNGKey(1), (), observation, jnp.zeros((1, num_rows), bool))
-    play = jit(partial(measure, policy, environments, sample=sample))
+    play = jit(partial(measure, policy, environments, sample=sample, watch=watch))
     key = jax.random.PRNGKey(seed)
     return [jax.device_get(play(params, jnp.int32(ACTORS.index(actor)), key=key)) for actor in actors]
 
@@ -62,6 +64,25 @@ def test_all_actors_meet_the_same_tasks_and_starts():
     np.testing.assert_array_equal(agent.reward, random.reward)
     np.testing.assert_array_equal(agent.reward, nothing.reward)
     assert len(np.unique(agent.returns)) == agent.returns.size  # rows draw tasks of their own, trials draw starts
+
+
+def test_who_watches_is_told_what_was_drawn_and_what_the_heads_were_given_and_changes_nothing():
+    projected = Projected(Telling(terminates_at=(2,)), 5, 1, (("gaussian", "gaussian"),))
+    (found,), (unwatched,) = (played(projected, "agent", trial_steps=4, watch=watch) for watch in (True, False))
+    np.testing.assert_array_equal(found.returns, unwatched.returns)
+    assert unwatched.watched is None and found.watched is not None
+    ((rows, drawn),) = found.watched.drawn
+    assert {name: numbers.shape[1] for name, numbers in drawn.items()} == {
+        "draw": 1,
+        "observation_matrix": 5 * projected.inner.observation_size,
+        "action_matrix": projected.inner.action_space.size,
+    }
+    np.testing.assert_array_equal(rows, np.arange(4))
+    start = found.reward[:2].mean(axis=0) - 10 * drawn["draw"][:, 0]  # what else the first trial's rewards are made of
+    assert np.all((start >= 0) & (start <= 1))
+    assert len(np.unique(drawn["draw"])) == len(np.unique(drawn["observation_matrix"][:, 0])) == 4
+    np.testing.assert_array_equal(found.watched.playing[:, 0], [True] * 4 + [False] * 4)  # two trials of two steps
+    assert found.watched.features.shape == (8, 4, 4)
 
 
 def test_another_key_draws_other_tasks():

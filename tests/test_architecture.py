@@ -22,7 +22,7 @@ LAYERS = (
     ("types", "compiling"),
     ("models", "envs", "distributions"),
     ("policy", "contracts"),
-    ("rollout",),
+    ("rollout", "probe"),
     ("learners", "adaptation", "timing"),
     ("spec",),
     ("runs",),

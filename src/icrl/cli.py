@@ -128,6 +128,7 @@ def evaluate(
     tasks: options.Tasks = None,
     episodes: options.Episodes = None,
     trials: options.Trials = None,
+    probe: options.Probe = False,
     out: options.Out = None,
     verbose: options.Verbose = False,
 ) -> None:
@@ -152,6 +153,7 @@ def evaluate(
             tasks=tasks or "all",
             episodes=episodes,
             trials=trials,
+            probe=probe,
             out=out,
             overrides=overrides or [],
         )

@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike
 from icrl.adaptation import ACTORS, Actor, Adaptation, measure
 from icrl.agent import Agent, load_agents, trained_spec
 from icrl.compiling import jit_for_one_run
+from icrl.envs.multi import Environments
 from icrl.errors import UserError
 from icrl.fields import origins
 from icrl.plugins import warn_of_changes
-from icrl.records import Record, TaskResult, recorded_references
+from icrl.probe import FOLDS, choose_steps, read
+from icrl.records import Probe, Record, Split, TaskResult, recorded_references
 from icrl.runs.checkpoints import Checkpoint
 from icrl.runs.directory import SPEC, RunDirectory
 from icrl.runs.provenance import Machine, made_with
@@ -36,6 +38,7 @@ def evaluate_run(
     episodes: int | None = None,
     trials: int | None = None,
     changes: Sequence[str] = (),
+    probe: bool = False,
     phase: AbstractContextManager[None] | None = None,
 ) -> Record:
     """Evaluates all seeds of a run.
@@ -48,6 +51,7 @@ def evaluate_run(
         episodes: per task and seed, instead of the spec's.
         trials: of an episode, instead of the spec's.
         changes: in what the evaluation is not the one that the run's spec describes.
+        probe: also tell what a linear probe reads off the agents' features, step by step.
         phase: open while the agents play.
 
     Raises:
@@ -66,12 +70,16 @@ def evaluate_run(
     if not names:
         raise UserError(f"--tasks: got {tasks}; expected tasks of that kind in {spec.name}, which has none")
 
+    if probe and episodes < FOLDS:
+        raise UserError(f"--episodes: got {episodes}; expected at least {FOLDS} with --probe, better some hundreds")
+
     made_of = origins(spec)
     warn_of_changes(checkpoint.metadata.get("plugins"), made_of, checkpoint.folder)
     agents = load_agents(checkpoint, spec)
     references = recorded_references(spec.name, environment.longest_trial, environment.action_repeat)
     environments = agents[0].environments(names, len(names) * episodes, trials=trials)
-    play = jit_for_one_run(partial(measure, agents[0].policy, environments, sample=spec.evaluation.sample_actions))
+    sample = spec.evaluation.sample_actions
+    play = jit_for_one_run(partial(measure, agents[0].policy, environments, sample=sample, watch=probe))
     key = jax.random.PRNGKey(spec.evaluation.seed)
 
     def played(agent: Agent, actor: Actor) -> Adaptation:
@@ -109,12 +117,25 @@ def evaluate_run(
         num_episodes=episodes,
         num_parameters=sum(leaf.size for leaf in jax.tree.leaves(agents[0].params)),
         tasks={name: result_of(name) for name in names},
+        probe=_read(adaptations, spec, environments) if probe else None,
         seconds=round(time.monotonic() - started, 3),
         **made_with() | (_training_cost(run) if run else {}),
         seeds=tuple(spec.seeds),
         references={name: references[name] for name in names if name in references},
         plugins={name: origin.get("sha256", "") for name, origin in made_of.items()},
     )
+
+
+def _read(adaptations: Sequence[Adaptation], spec: ExperimentSpec, environments: Environments) -> Probe:
+    """What a probe reads off the features of every seed, split by split."""
+    watched = [of_seed.watched for of_seed in adaptations if of_seed.watched]
+    steps = choose_steps([of_seed.playing for of_seed in watched], environments.row_task)
+    splits = np.array([spec.environment.split_of(name) for name in environments.tasks])[environments.row_task]
+    readings: dict[Split, dict[str, np.ndarray]] = {}
+    for split in dict.fromkeys(splits.tolist()):
+        by_seed = [read(of_seed, steps, splits == split, environments.row_task) for of_seed in watched]
+        readings[split] = {name: _rounded([of_seed[name] for of_seed in by_seed]) for name in by_seed[0]}
+    return Probe(tuple(step + 1 for step in steps), readings)
 
 
 def _renamed(checkpoint: Checkpoint, run: RunDirectory) -> list[str]:

@@ -108,6 +108,9 @@ Trials = Annotated[
         help="Trials an episode; may exceed training's.  [default: the spec's]",
     ),
 ]
+Probe = Annotated[
+    bool, typer.Option("--probe", help="Also tell what a linear probe reads off what the heads are given, by step.")
+]
 Match = Annotated[
     Literal["parameters", "width", "none"] | None,
     typer.Option(help="What the models of --seq-len share with s5.  [default: the spec's]", show_default=False),

@@ -93,6 +93,17 @@ class TaskResult:
     """The same of the policy whose action is always zero."""
 
 
+@dataclass(frozen=True, eq=False)
+class Probe(Spec):
+    """What a ridge regression on other episodes reads off what the sequence model gives to the heads."""
+
+    steps: Annotated[tuple[PositiveInt, ...], AT_LEAST_ONE]
+    """Steps in context, the first is 1."""
+    readings: dict[Split, dict[str, np.ndarray]]
+    """How well each quantity is read, by split of the tasks, [seed, step]: `task` is the share of episodes whose task
+    is told rightly; all else was drawn with the episode, and R^2 is the share of its variance within a task."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Record(Spec):
     """One evaluation of one model: every seed, every task."""
@@ -143,6 +154,8 @@ class Record(Spec):
     tasks: Annotated[dict[str, TaskResult], AT_LEAST_ONE]
     references: dict[str, Reference] = field(default_factory=dict)
     """What the returns are measured against, of the tasks that have recorded references."""
+    probe: Probe | None = None
+    """Of an evaluation with `--probe`; absent from the file of others."""
 
     plugins: dict[str, str] = field(default_factory=dict)
     """What the run names from outside icrl, `module:Class`, with the SHA-256 of the module's file at the
@@ -162,6 +175,11 @@ class Record(Spec):
             where = join_path("tasks", name)
             problems += _wrong_shape(f"{where}.returns", task.returns, of_returns, "[seed][episode][trial]")
             problems += _wrong_shape(f"{where}.reward_by_step", task.reward_by_step, of_rewards, "[seed][step]")
+        if self.probe:
+            of_probe = (len(self.seeds), len(self.probe.steps))
+            for split, readings in self.probe.readings.items():
+                for name, values in readings.items():
+                    problems += _wrong_shape(f"probe.readings.{split}.{name}", values, of_probe, "[seed][step]")
         return problems
 
     @property
@@ -269,8 +287,9 @@ def save_record(record: Record, path: Path) -> Record:
     """
     data = to_dict(record)
     del data["source"], data["apart"]
-    if not record.plugins:
-        del data["plugins"]
+    for name in ("plugins", "probe"):
+        if not data[name]:
+            del data[name]
     write_atomically(path, json.dumps(to_json(data)) + "\n")
     return replace(record, source=str(path))
 

@@ -34,7 +34,7 @@ def record(finished: Finished) -> dict[str, Any]:
 
 
 def test_a_record_has_the_fields_of_its_schema(record: dict[str, Any], finished: Finished):
-    outside = {"source", "apart", "plugins"}  # the last where something of one's own was named, which here is not so
+    outside = {"source", "apart", "plugins", "probe"}  # of a file, or of one where nothing of one's own, or no probe is
     assert record.keys() == {field.name for field in fields(Record)} - outside
     read = to_dict(load_record(finished.path / "evaluation.json"))
     assert {name: value for name, value in read.items() if name not in outside} == record
@@ -78,8 +78,15 @@ def test_returns_are_sums_of_rewards_by_step(record: dict[str, Any]):
 
 
 def test_evaluating_again_gives_the_same_numbers(record: dict[str, Any], finished: Finished, tmp_path: Path):
-    again = evaluated(finished.path, tmp_path / "again")
+    again = evaluated(finished.path, tmp_path / "again", "--probe")  # which looks on and changes nothing
     assert {key for key in record if record[key] != again[key]} <= {"command", "git_commit", "seconds"}
+    assert again["probe"]["steps"] == list(range(1, 9))
+    for readings in again["probe"]["readings"].values():
+        assert {name: np.shape(values) for name, values in readings.items()} == {
+            "observation_matrix": (1, 8),
+            "action_matrix": (1, 8),
+        }
+    assert (tmp_path / "again" / "tiny-cpu-probe.png").exists()
 
 
 def test_an_older_checkpoint_is_evaluated_on_the_same_episodes(

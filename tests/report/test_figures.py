@@ -120,6 +120,31 @@ def test_rewards_of_long_trials_are_averaged_within_a_trial(make_data: Callable[
     np.testing.assert_allclose(rewards[9:11], [101.5, 105.5])
 
 
+def test_what_a_probe_reads_is_a_panel_for_each_quantity_of_each_split(make_data: Callable[..., Data]):
+    readings = {
+        "train": {"task": [[0.5, 1.0], [0.7, 1.0]], "action_matrix": [[0.0, 0.2]] * 2},
+        "held_out": {"action_matrix": [[-9.0, 0.1]] * 2},
+    }
+    probed = parse(Record, make_data() | {"probe": {"steps": [1, 8], "readings": readings}})
+    comparison = Comparison.of(probed, parse(Record, make_data("mlp")))
+    [illustration] = [illustration for illustration in ILLUSTRATIONS if illustration.name == "probe"]
+    figure = illustration.draw(comparison)
+    assert figure is not None
+    task, action, unseen = figure.axes
+    assert legend(figure) == ["S5", "chance"]  # of the MLP nothing is read
+    steps, shares = line(task, "S5")
+    assert steps.tolist() == [1, 8]
+    np.testing.assert_allclose(shares, [0.6, 1.0])
+    np.testing.assert_allclose(line(task, "chance")[1], 1.0)  # of one task
+    np.testing.assert_allclose(line(action, "S5")[1], [0.0, 0.2])
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["task", "action matrix", "action matrix"]
+    assert unseen.get_title(loc="left") == "Held-out tasks"
+    assert unseen.get_ylim() == (-0.5, 1.05)  # how much worse than nothing a reading is does not matter
+    assert [line.get_xdata()[0] for line in task.get_lines() if line.get_color() == "#BBBBBB"] == [4]
+    nothing = replace(probed, probe=replace(probed.probe, readings={"train": {}}))
+    assert illustration.draw(Comparison.of(nothing)) is None
+
+
 def test_bars_reach_from_the_floor_to_the_last_trial(comparison: Comparison):
     figure = figures.bars_per_task(comparison.headline)
     pendulum, reacher = figure.axes

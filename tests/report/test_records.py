@@ -140,6 +140,11 @@ def test_what_an_unfinished_training_lacks_may_be_absent(make_data: Callable[...
             "expected lists of finite numbers, all of one length",
         ),
         (
+            "probe",
+            {"steps": [1, 8], "readings": {"train": {"task": [[0.5]]}}},
+            "probe.readings.train.task: got 1 x 1; expected [seed][step], 2 x 2 numbers",
+        ),
+        (
             "references/reacher/specialist",
             -40.0,
             "references.reacher.specialist: got -40; "
@@ -174,7 +179,9 @@ def test_every_mistake_in_a_record_is_named_at_once(tmp_path: Path, make_data: C
 
 
 def test_a_record_is_read_back_as_it_was_saved(tmp_path: Path, make_data: Callable[..., Data]):
-    record = replace(parse(Record, make_data()), point="64", changes=("--trials 2",), apart=frozenset({"reacher"}))
+    probe = {"steps": [1, 8], "readings": {"train": {"task": [[0.5, 1.0], [0.25, 1.0]]}}}
+    record = parse(Record, make_data() | {"probe": probe})
+    record = replace(record, point="64", changes=("--trials 2",), apart=frozenset({"reacher"}))
     saved = save_record(record, tmp_path / "s5.json")
     again = load_record(tmp_path / "s5.json")
     assert again.source == saved.source == str(tmp_path / "s5.json")

@@ -29,6 +29,7 @@ def evaluate(
     tasks: Tasks = "all",
     episodes: int | None = None,
     trials: int | None = None,
+    probe: bool = False,
     out: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> None:
@@ -60,6 +61,7 @@ def evaluate(
             episodes=episodes,
             trials=trials,
             changes=changes,
+            probe=probe,
             phase=progress.phase("evaluating", last),
         )
     show_evaluation(save_record(record, folder / EVALUATION), folder)

@@ -78,6 +78,38 @@ def reward_by_step(records: Sequence[Record]) -> Figure:
 
 
 @styled
+def probe_by_step(records: Sequence[Record]) -> Figure:
+    """What a linear probe reads by step in context, a panel per quantity, mean over seeds; the band spans them.
+
+    The task's identity is a share of episodes, all else a coefficient of determination. Vertical lines part trials.
+    """
+    probes = {record.model: record.probe for record in records if record.probe}
+    first = next(record for record in records if record.probe)
+    names: dict[Split, list[str]] = {
+        split: list(dict.fromkeys(name for probe in probes.values() for name in probe.readings.get(split, ())))
+        for split in first.splits
+    }
+    figure, panels = _panels(first, names)
+    styles = model_styles(probes)
+    for (split, name), axes in panels.items():
+        for model, probe in probes.items():
+            if (values := probe.readings.get(split, {}).get(name)) is not None:
+                colour, _ = styles[model]
+                axes.fill_between(probe.steps, values.min(axis=0), values.max(axis=0), color=colour, **BAND)
+                axes.plot(probe.steps, values.mean(axis=0), color=colour, linewidth=1.4, label=legend_label(model))
+        if name == "task":
+            axes.axhline(1 / len(first.split(split)), color=INK, linewidth=1, linestyle="--", label="chance")
+        axes.set_ylim(max(-0.5, min(-0.05, axes.get_ylim()[0])), 1.05)
+        for trial in range(1, first.trials):
+            axes.axvline(trial * first.trial_steps, color="#BBBBBB", linewidth=0.7, zorder=0)
+        if (cell := axes.get_subplotspec()) and cell.is_last_row():
+            axes.set_xlabel("step in context", fontsize=9)
+    figure.supylabel("told rightly (task), R² (all else)", fontsize=10)
+    add_legend(figure, styles)
+    return figure
+
+
+@styled
 def bars_per_task(records: Sequence[Record]) -> Figure:
     """Return of the last trial and 95 % interval: a panel per task, a bar per model.
 
@@ -240,22 +272,32 @@ def _split_panels(records: Sequence[Record]) -> tuple[Figure, dict[Split, Axes]]
 
 def _task_panels(records: Sequence[Record]) -> tuple[Figure, dict[str, Axes]]:
     """A panel per task; each split starts a row, under its title."""
-    tasks = [list(records[0].split(split)) for split in records[0].splits]
-    widest = min(4, max(map(len, tasks)))
-    columns = min((widest, min(3, widest)), key=lambda n: sum(-len(names) % n for names in tasks))
-    cells = [name for names in tasks for name in [*names, *[None] * (-len(names) % columns)]]
+    figure, panels = _panels(records[0], {split: list(records[0].split(split)) for split in records[0].splits})
+    return figure, {name: axes for (_, name), axes in panels.items()}
+
+
+def _panels(record: Record, names: Mapping[Split, Sequence[str]]) -> tuple[Figure, dict[tuple[Split, str], Axes]]:
+    """A panel per name; each split starts a row, under its title."""
+    widest = min(4, max(map(len, names.values())))
+    columns = min((widest, min(3, widest)), key=lambda n: sum(-len(of_split) % n for of_split in names.values()))
+    cells = [
+        cell
+        for split, of_split in names.items()
+        for cell in [*((split, name) for name in of_split), *[None] * (-len(of_split) % columns)]
+    ]
     rows = len(cells) // columns
     figure = Figure(figsize=(max(3.1 * columns, 5.0), 1.8 * rows + 0.9))
     panels = {}
-    for name, axes in zip(cells, figure.subplots(rows, columns, squeeze=False).ravel(), strict=True):
-        if name is None:
+    for cell, axes in zip(cells, figure.subplots(rows, columns, squeeze=False).ravel(), strict=True):
+        if cell is None:
             axes.remove()
             continue
-        panels[name] = axes
+        panels[cell] = axes
         axes.tick_params(labelsize=8)
-        axes.text(0, 1.05, name.replace("_", " "), transform=axes.transAxes)
-    for split, names in zip(records[0].splits, tasks, strict=True):
-        panels[names[0]].set_title(records[0].split_title(split), pad=20, fontweight="bold")
+        axes.text(0, 1.05, cell[1].replace("_", " "), transform=axes.transAxes)
+    for split, of_split in names.items():
+        if of_split:
+            panels[split, of_split[0]].set_title(record.split_title(split), pad=20, fontweight="bold")
     return figure, panels
 
 

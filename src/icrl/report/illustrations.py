@@ -48,6 +48,17 @@ ILLUSTRATIONS = (
         lambda c: figures.reward_by_step(c.headline) if all(r.trials_keep_step for r in c.headline) else None,
     ),
     Illustration(
+        "probe",
+        "What a linear probe reads off what the heads are given, by step in context: the task, as the share of "
+        "episodes in which it is told rightly, and what was drawn for the episode, as the share of its variance. Bands "
+        "span the seeds; vertical lines part trials.",
+        lambda c: (
+            figures.probe_by_step(c.headline)
+            if any(any(r.probe.readings.values()) for r in c.headline if r.probe)
+            else None
+        ),
+    ),
+    Illustration(
         "learning",
         "Return of the last trial in training, mean over tasks, by env steps. Bands span the seeds.",
         lambda c: figures.learning_curves(c.metrics) if c.metrics else None,
