@@ -11,8 +11,12 @@ from tests.commands.runs import ROOT, icrl
 from tests.commands.stand_in import environments
 from tests.test_readme import README, in_blocks
 
-BRIEFLY = ("num_rows=96", "total_env_steps=12288", "updates_per_chunk=1", "evaluation.episodes_per_task=2")
-"""One update of training: 96 rows, the fewest that 6 tasks share equally in up to 16 minibatches."""
+TRAINING = ("num_rows=96", "environment.trial_steps=4", "learner.rollout_steps=16", "total_env_steps=1536")
+"""One update: 96 rows, the fewest that 6 tasks share equally in up to 16 minibatches, for one episode."""
+BRIEFLY = {
+    "train": (*TRAINING, "updates_per_chunk=1", "evaluation.episodes_per_task=2"),
+    "evaluate": ("--episodes", "2"),
+}
 FIRST = "icrl train experiments/meta_brax.yaml"
 """What `make train` runs."""
 
@@ -24,7 +28,7 @@ def test_the_readme_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert f"(`{FIRST}`;" in README
     for command in [FIRST, *(command for command in in_blocks(README) if command.startswith("icrl "))]:
         _, verb, *arguments = shlex.split(command)
-        done = icrl(verb, *arguments, *(BRIEFLY if verb == "train" else ()))
+        done = icrl(verb, *arguments, *BRIEFLY.get(verb, ()))
         assert done.exit_code == 0, f"{command}\n{done.stderr}"
         printed[command] = done.stdout
     assert "trial 8" in printed["icrl evaluate meta_brax --trials 8"], printed
