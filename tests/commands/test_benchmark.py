@@ -52,7 +52,8 @@ def test_throughput_is_timed_part_by_part_and_by_size(two_tasks: Path, monkeypat
     result = json.loads(Path("timed/throughput.json").read_text())
     assert set(result) >= MADE_WITH
     [training] = result["training"]
-    assert set(training["parts"]) == {"physics", "act", "learn", "update"}
+    assert set(training["parts"]) == {"physics", "policy", "act", "learn", "update"}
+    assert sum(training["shares"].values()) == pytest.approx(1)
     for part in training["parts"].values():
         assert part["env_steps_per_second"] == pytest.approx(
             training["env_steps_per_update"] / part["seconds"]["median"]

@@ -19,7 +19,7 @@ from tests.commands.runs import documented_keys
 from tests.learners.probes import MODELS, ActionProbe, MemoryProbe, ValueProbe, learner, mean_return, train
 from tests.quick import jit
 
-SPEC = MuesliSpec(rollout_steps=16, num_minibatches=2, learning_rate=5e-3, discount=0.9, value_range=(-3, 3))
+SPEC = MuesliSpec(rollout_steps=16, num_minibatches=2, learning_rate=5e-3, discount=0.9)
 
 
 # ---- Numbers as distributions
@@ -101,7 +101,8 @@ def test_retrace_against_a_plain_loop():
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("value_range", (1.0, -1.0), "value_range: got [1.0, -1.0]; expected the lower end first"),
+        ("reward_range", (1.0, -1.0), "reward_range: got [1.0, -1.0]; expected the lower end first"),
+        ("discount", 1.0, "discount: got 1.0; expected less than 1, since values need bounds"),
         ("num_value_bins", 1, "num_value_bins: got 1; expected at least 2"),
         ("advantage_decay", 1.0, "advantage_decay: got 1.0; expected between 0 and 0.9999"),
     ],
@@ -149,6 +150,23 @@ def test_the_prior_is_run_over_the_same_history_with_a_memory_of_its_own():
     np.testing.assert_allclose(prior.value, steps.value, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(prior.distribution.log_prob(steps.action), steps.extras.log_prob, rtol=1e-4, atol=1e-5)
     assert np.max(np.abs(steps.extras.log_prob - steps.log_prob)) > 1e-4
+
+
+def test_what_the_model_says_of_all_actions_alike_changes_no_target():
+    """Else a model that is off by a constant moves returns by ``1 / (1 - discount trace)`` times as much."""
+    state, _ = collected()
+
+    def learned_from(reward: int) -> Batch:
+        """Of a model that always expects the reward of one bin."""
+        params = state.agent.prior.model["params"]
+        certain = params["reward"] | {"bias": 1e3 * jax.nn.one_hot(reward, SPEC.num_reward_bins)}
+        prior = state.agent.prior._replace(model={"params": params | {"reward": certain}})
+        agent = state.agent._replace(prior=prior)
+        return jit(muesli().collect)(agent, state.carry, key=jax.random.key(1))[1]
+
+    low, high = learned_from(0), learned_from(SPEC.num_reward_bins - 1)
+    np.testing.assert_allclose(low.target, high.target, atol=1e-5)
+    np.testing.assert_allclose(low.weights, high.weights, atol=1e-5)
 
 
 def test_the_prior_lags_by_its_rate():

@@ -19,8 +19,10 @@ from icrl.errors import SpecError
 from icrl.learners.devices import SharedLearner
 from icrl.learners.learner import Learner, LearnerState
 from icrl.learners.minibatches import take_rows
+from icrl.learners.on_policy import acting
 from icrl.records import read_object
 from icrl.report.benchmark_tables import throughput_tables
+from icrl.rollout import Carry, rollout
 from icrl.spec.experiment import ExperimentSpec
 from icrl.spec.experiment_file import load_experiment
 from icrl.timing.machine import machine_rates, peak_bytes
@@ -102,12 +104,14 @@ def measure_training(
     learner = experiment.build()
     state = _fresh(learner)
     physics = Program.of(_physics(learner), state.carry.environment, jax.random.PRNGKey(1), clock=clock)
+    policy = Program.of(_policy(learner), state.agent.params, state.carry, jax.random.PRNGKey(1), clock=clock)
     programs = parts(learner, state, clock)
-    speeds = _speeds(experiment, {"physics": physics, **programs}, clock)
+    speeds = _speeds(experiment, {"physics": physics, "policy": policy, **programs}, clock)
     seconds = {name: part["seconds"]["median"] for name, part in speeds["parts"].items()}
     shares = {
         "physics": seconds["physics"] / seconds["update"],
-        "policy and bookkeeping, acting": (seconds["act"] - seconds["physics"]) / seconds["update"],
+        "policy and bookkeeping, acting": (seconds["policy"] - seconds["physics"]) / seconds["update"],
+        "targets, acting": (seconds["act"] - seconds["policy"]) / seconds["update"],
         "learning": seconds["learn"] / seconds["update"],
     }
     families = {}
@@ -218,6 +222,17 @@ def _physics(learner: Learner) -> Callable[[PyTree, Key], PyTree]:
             return states, timestep.reward.sum()
 
         return jax.lax.scan(step, states, jax.random.split(key, learner.spec.rollout_steps))
+
+    return run
+
+
+def _policy(learner: Learner) -> Callable[[Any, Carry, Key], PyTree]:
+    """A rollout of the policy alone: without what a learner computes besides, such as targets or a prior's opinion."""
+
+    def run(params: PyTree, carry: Carry, key: Key) -> PyTree:
+        carry = carry._replace(memory=learner.policy.initial_memory(learner.environments.num_rows))
+        act = acting(learner.policy, params)
+        return rollout(act, learner.environments, carry, learner.spec.rollout_steps, key=key)
 
     return run
 

@@ -57,12 +57,10 @@ class MuesliSpec(Hyperparameters):
     """Share of the agent that goes into the prior after every gradient step."""
     advantage_decay: Annotated[float, between(0, 0.9999)] = 0.99
     """Of the moving average of squared advantages, by whose root advantages are divided."""
-    value_range: tuple[float, float] = (-10.0, 10.0)
-    """Of returns times ``reward_scale`` that can be told apart."""
-    num_value_bins: Annotated[int, at_least(2)] = 51
     reward_range: tuple[float, float] = (-1.0, 1.0)
-    """Of rewards times ``reward_scale`` that can be told apart."""
+    """Of the rewards of one step that can be told apart; of values, those of earning either end for ever."""
     num_reward_bins: Annotated[int, at_least(2)] = 21
+    num_value_bins: Annotated[int, at_least(2)] = 51
 
     @property
     def row_groups(self) -> int:
@@ -75,22 +73,28 @@ class MuesliSpec(Hyperparameters):
         return self.num_epochs * self.num_minibatches
 
     def problems(self) -> list[Problem]:
-        """Bounds, ranges in the wrong order, and bins or a moving average that say nothing."""
+        """Bounds, a range in the wrong order, and values without bounds."""
         found = super().problems()
-        for name, (low, high) in (("value_range", self.value_range), ("reward_range", self.reward_range)):
-            if low >= high:
-                found.append(Problem(name, show([low, high]), "the lower end first"))
+        if self.reward_range[0] >= self.reward_range[1]:
+            found.append(Problem("reward_range", show(list(self.reward_range)), "the lower end first"))
+        if self.discount == 1:
+            found.append(Problem("discount", show(self.discount), "less than 1, since values need bounds"))
         return found
+
+    def support(self, num_bins: int, horizon: float = 1.0) -> TwoHot:
+        """Bins over what either end of the rewards' range, scaled, adds up to in so many steps."""
+        low, high = self.reward_range
+        return TwoHot(self.reward_scale * horizon * low, self.reward_scale * horizon * high, num_bins)
 
     def network(self, policy: Policy) -> Policy:
         """The policy, its value as a distribution over bins."""
-        return policy.clone(value_support=TwoHot(*self.value_range, self.num_value_bins))
+        return policy.clone(value_support=self.support(self.num_value_bins, 1 / (1 - self.discount)))
 
     def build(self, policy: Policy, environments: Environments, num_updates: int) -> "Muesli":
         """The learner for a policy and a batch of environments."""
         policy = self.network(policy)
         assert policy.value_support, "network gives the policy bins"
-        reward = TwoHot(*self.reward_range, self.num_reward_bins)
+        reward = self.support(self.num_reward_bins)
         width = policy.model_spec.width
         model = Model(policy.spec, policy.action_space, width, self.model_sizes, policy.value_support, reward)
         return Muesli(self, policy, environments, num_updates, model=model)
@@ -174,11 +178,12 @@ class PriorStep(NamedTuple):
 
     log_prob: Float[Array, "..."]
     """Of the action taken."""
-    q: Float[Array, "..."]
-    """Of the action taken, through the model."""
     actions: Shaped[Array, "..."]
     """N of its own."""
-    actions_q: Float[Array, "..."]
+    advantage: Float[Array, "..."]
+    """Of the action taken over the mean of the prior's own, ``q_prior - mean q_prior``."""
+    actions_advantage: Float[Array, "..."]
+    """Of its own."""
 
 
 class Batch(NamedTuple):
@@ -196,7 +201,7 @@ class Batch(NamedTuple):
     advantage: Float[Array, "T B"]
     """``G - v_prior``, which `Muesli.learn` scales."""
     weights: Float[Array, "T B N"]
-    """``q_prior - v_prior`` of the prior's actions, of which `Muesli.learn` makes their weights in its CMPO policy."""
+    """Advantages of the prior's actions, of which `Muesli.learn` makes their weights in its CMPO policy."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +243,7 @@ class Muesli(Learner):
         _, last = self.policy.act(agent.prior.policy, after.memory.prior, now.observation, now.episode_start)
         target = retrace(
             spec.reward_scale * steps.reward,
-            steps.extras.q,
+            steps.value + steps.extras.advantage,
             next_values(steps.value, last.value, steps.episode_end, steps.bootstrap),
             jnp.exp(steps.extras.log_prob - steps.log_prob),
             steps.episode_end,
@@ -252,11 +257,15 @@ class Muesli(Learner):
             target=target,
             next_target=next_values(target, last.value, steps.episode_end, steps.bootstrap),
             advantage=target - steps.value,
-            weights=steps.extras.actions_q - steps.value[..., None],
+            weights=steps.extras.actions_advantage,
         )
 
     def _prior_step(self, params: PyTree, prior: PolicyOutput, action: jax.Array, *, key: Key) -> PriorStep:
-        """``q_prior(s, a) = r(s, a) + discount v(s, a)``, one step through the model (Muesli, section 4.4)."""
+        """``q_prior(s, a) = r(s, a) + discount v(s, a)``, one step through the model (Muesli, section 4.4).
+
+        Advantages are over the mean of q of the prior's own actions. The value head errs otherwise than the model, and
+        the difference would add up in Retrace's returns, ``1 / (1 - discount trace)`` times.
+        """
 
         def q(features: jax.Array, action: jax.Array) -> jax.Array:
             expected: Any = self.model.apply(params, features, action)
@@ -266,8 +275,13 @@ class Muesli(Learner):
 
         repeated = jax.tree.map(lambda x: jnp.repeat(x[:, None], self.spec.num_samples, axis=1), prior.distribution)
         actions = sample_rows(repeated, key=key)
+        actions_q = q(prior.features[:, None], actions)
+        mean = jnp.mean(actions_q, axis=-1)
         return PriorStep(
-            prior.distribution.log_prob(action), q(prior.features, action), actions, q(prior.features[:, None], actions)
+            log_prob=prior.distribution.log_prob(action),
+            actions=actions,
+            advantage=q(prior.features, action) - mean,
+            actions_advantage=actions_q - mean[:, None],
         )
 
     def learn(self, agent: Agent, batch: Batch, *, key: Key) -> tuple[Agent, Metrics]:

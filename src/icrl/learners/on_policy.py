@@ -7,6 +7,7 @@ at the rollout's start, and the replay computes exactly what acting computed.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 from jaxtyping import Array, Float, Int
 
 from icrl.distributions import sample_rows
@@ -14,7 +15,8 @@ from icrl.fields import NonNegativeFloat
 from icrl.learners import losses
 from icrl.learners.learner import Hyperparameters, Learner, Trained
 from icrl.learners.returns import generalized_advantage, next_values
-from icrl.rollout import Carry, Decision, rollout
+from icrl.policy import Policy
+from icrl.rollout import Act, Carry, Decision, rollout
 from icrl.types import Key, PyTree, Trajectory
 
 
@@ -45,6 +47,17 @@ class Batch(NamedTuple):
     target: Float[Array, "T B"]
 
 
+def acting(policy: Policy, params: PyTree) -> Act:
+    """How a policy acts by itself: it draws actions, and nothing else is asked of it."""
+
+    def act(memory: PyTree, observation: jax.Array, episode_start: jax.Array, key: Key) -> tuple[PyTree, Decision]:
+        memory, output = policy.act(params, memory, observation, episode_start)
+        action = sample_rows(output.distribution, key=key)
+        return memory, Decision(action, output.distribution.log_prob(action), output.value)
+
+    return act
+
+
 @dataclass(frozen=True)
 class OnPolicy(Learner):
     """Learners whose targets are lambda-returns of the rollout just collected.
@@ -63,12 +76,7 @@ class OnPolicy(Learner):
     def collect(self, agent: Trained, carry: Carry, *, key: Key) -> tuple[Carry, Batch]:
         """Acts for a rollout and computes its targets."""
         spec = self.spec
-
-        def act(memory, observation, episode_start, key):
-            memory, output = self.policy.act(agent.params, memory, observation, episode_start)
-            action = sample_rows(output.distribution, key=key)
-            return memory, Decision(action, output.distribution.log_prob(action), output.value)
-
+        act = acting(self.policy, agent.params)
         after, trajectory = rollout(act, self.environments, carry, spec.rollout_steps, key=key)
         now = after.timestep
         _, last = self.policy.act(agent.params, after.memory, now.observation, now.episode_start)

@@ -22,6 +22,8 @@ MODEL_LABELS = {
     "gru": "GRU",
     "lstm": "LSTM",
     "transformer": "Transformer",
+    "s5_muesli": "S5, Muesli",
+    "lstm_muesli": "LSTM, Muesli",
     MEMORYLESS: "MLP (memoryless)",
 }
 """The models as a reader sees them, in the order of every table and legend."""
