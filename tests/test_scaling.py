@@ -27,7 +27,7 @@ CARDS = {1: [], 8: [], 64: ["num_rows=1152", "learner.num_minibatches=3"]}
 @pytest.mark.parametrize("column", range(len(CARDS)))
 def test_the_plan_follows_from_the_spec_and_one_card(column: int):
     cards, overrides = list(CARDS.items())[column]
-    spec: ExperimentSpec = load_experiment("meta_dm_control", scale="paper", overrides=overrides)
+    spec: ExperimentSpec = load_experiment("meta_dm_control", scale="paper", point="ppo", overrides=overrides)
     learner, rows = spec.learner, spec.num_rows / cards
     minibatches, steps = learner.row_groups, learner.gradient_steps
     assert spec.equal_shares % cards == 0
@@ -49,4 +49,4 @@ def test_the_plan_follows_from_the_spec_and_one_card(column: int):
         "hours in all": f"{sum(hours.values()):.1f}",
     }
     assert {name: cells[column] for name, cells in table("cards").items()} == expected
-    assert " ".join(["icrl train meta_dm_control --scale paper", *overrides]) in PLAN
+    assert " ".join(["icrl train meta_dm_control --scale paper --point ppo", *overrides]) in PLAN

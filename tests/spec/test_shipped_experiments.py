@@ -17,7 +17,7 @@ VARIANTS = [
     (name, scale, model)
     for name, path in SHIPPED.items()
     for scale in read_yaml(path)["scales"]
-    for model in ExperimentFile(str(path)).models
+    for model in ExperimentFile(str(path), scale).models
 ]
 
 
@@ -91,7 +91,7 @@ def test_a_resolved_spec_is_read_back_as_it_was(name: str, scale: str, model: st
     ],
 )
 def test_every_point_of_a_shipped_grid_is_an_experiment(name: str, scale: str, point: str):
-    for model in ExperimentFile(name).models:
+    for model in ExperimentFile(name, scale).models:
         spec = load_experiment(name, scale=scale, model=model, point=point)
         assert spec.point == point
         assert parse(ExperimentSpec, to_dict(spec)) == spec
