@@ -338,6 +338,7 @@ def test_the_paper_s_form_in_complex_numbers_gives_the_same_layer(selective: boo
     model, plain = spec.build(), replace(spec, schedule="plain").build()
     state = jax.tree.map(lambda leaf: leaf + 0.5, model.initial_state(2))
     params = model.init(jax.random.PRNGKey(0), state, x_TBH, reset_TB)
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)  # away from the start, where no time step is chosen
 
     def loss(params, model):
         after, y_TBH = model.apply(params, state, x_TBH, reset_TB)
