@@ -10,7 +10,7 @@ one, so every observation is of unit size; a control step is 0.04 s.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -159,7 +159,8 @@ class BraxBody(Environment):
         return task._replace(**constant)
 
     def _system(self, task: BraxParameters) -> System:
-        task, system = self._fixed(task), self.body.system
+        task = self._fixed(task)
+        system: Any = self.body.system
         last_link = jnp.arange(system.num_links()) == system.num_links() - 1
         system = system.replace(
             gravity=system.gravity * task.gravity,
