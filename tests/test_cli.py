@@ -96,11 +96,11 @@ def test_train_hands_over_every_argument(commands: Commands):
 def test_evaluate_hands_over_every_argument(commands: Commands):
     done = run(
         "evaluate", "runs/s5", "--model", "s5", "--seed", "0", "--scale", "cpu", "--point", "64", "--tasks", "held_out",
-        "--episodes", "8", "--trials", "6", "--out", "there", "evaluation.sample_actions=false",
+        "--episodes", "8", "--trials", "6", "--probe", "--out", "there", "evaluation.sample_actions=false",
     )  # fmt: skip
     assert done.exit_code == 0
     options = {"model": "s5", "seed": 0, "scale": "cpu", "tasks": "held_out", "episodes": 8, "trials": 6}
-    rest = {"point": "64", "out": Path("there"), "overrides": ["evaluation.sample_actions=false"]}
+    rest = {"probe": True, "point": "64", "out": Path("there"), "overrides": ["evaluation.sample_actions=false"]}
     assert commands.calls == [(("runs/s5",), {**options, **rest})]
 
 
@@ -151,7 +151,7 @@ def test_what_is_not_given_is_left_to_the_command(commands: Commands):
     nothing = {"model": None, "seed": None, "scale": None, "point": None, "out": None, "overrides": []}
     processes = {"coordinator": None, "num_processes": None, "process_id": None, "heartbeat_seconds": None}
     assert train == (("some.yaml",), {**nothing, **processes, "num_seeds": None, "devices": None, "wandb": None})
-    ask = {"tasks": "all", "episodes": None, "trials": None}
+    ask = {"tasks": "all", "episodes": None, "trials": None, "probe": False}
     assert evaluate == (("some.yaml",), {**nothing, **ask})
     no_run = {"model": None, "seed": None, "scale": None, "point": None, "out": None}
     assert render == (("some.yaml",), {**no_run, "task": None, "trials": None, "episode": None, "beside": None})
