@@ -167,9 +167,9 @@ def test_what_a_body_hides_is_all_that_its_tasks_draw_and_do_not_show():
         assert body.hidden_size == 0
     [body] = bodies(("reacher_easy", "reacher_find", "reacher_find_beyond"))
     assert body.hidden_size == 5
-    told = np.asarray(body.hidden(BraxParameters(jnp.int32(1), jnp.array([0.13, -0.26]), 1.0, 1.0, 0.8, 1.15, 0.25)))
-    # goals up to 0.26 m; length 0.8 to 1.4, gear 0.7 to 1.6, damping 0 to 1
-    np.testing.assert_allclose(told, [0.5, -1, -1, 0, -0.5], atol=1e-6)
+    told = np.asarray(body.hidden(BraxParameters(jnp.int32(1), jnp.array([0.1, -0.12]), 1.0, 1.0, 0.8, 1.15, 0.25)))
+    # goals up to 0.2 m; length 0.8 to 1.2, gear 0.7 to 1.3, damping 0 to 0.5: its own ranges, not another task's
+    np.testing.assert_allclose(told, [0.5, -0.6, -1, 0.5, 0], atol=1e-6)
     for body in SUITE.values():
         drawn = [body.sample_task(jnp.int32(0), key=jax.random.key(seed)) for seed in range(3)]
         hidden = np.array([body.hidden(task) for task in drawn])

@@ -96,12 +96,16 @@ class BraxBody(Environment):
         return sum(2 if name == "goal" else 1 for name in self._hidden)
 
     def hidden(self, task: BraxParameters) -> jax.Array:
-        """Goal and dynamics, as far as they are drawn and not shown, from -1 to 1 over the ranges of all tasks."""
+        """Goal and dynamics, as far as they are drawn and not shown, from -1 to 1 over the task's own ranges.
+
+        Over those of all tasks of the body, goals in metres would vanish beside goals in rad/s.
+        """
         parts = [jnp.zeros(0)]
         for name in self._hidden:
-            low, high = self._of(name).min(), self._of(name).max()
+            low, high = self._of(name)[task.task_index]
             low = -high if name == "goal" else low
-            parts.append(jnp.atleast_1d((2 * getattr(task, name) - low - high) / (high - low)))
+            span = jnp.where(low < high, high - low, 1.0)  # of what this task does not draw, any
+            parts.append(jnp.atleast_1d((2 * getattr(task, name) - low - high) / span))
         return jnp.concatenate(parts)
 
     def reset(self, task: BraxParameters, *, key: Key) -> tuple[pipeline.State, jax.Array]:
