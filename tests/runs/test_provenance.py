@@ -19,6 +19,8 @@ def checkout(tmp_path: Path, monkeypatch):
 
     git("init", "-q")
     (tmp_path / "provenance.py").write_text("")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "README.md").write_text("")
     git("add", ".")
     git("commit", "-q", "-m", "first")
     git("tag", "-a", "v1", "-m", "first")
@@ -28,6 +30,8 @@ def checkout(tmp_path: Path, monkeypatch):
 
 def test_the_commit_is_that_of_the_checkout_and_says_whether_files_differ(checkout, tmp_path: Path):
     commit = checkout("rev-parse", "HEAD")
+    assert provenance.git_commit() == commit
+    (tmp_path / "results" / "README.md").write_text("a report that the runs before have made")
     assert provenance.git_commit() == commit
     (tmp_path / "provenance.py").write_text("changed")
     assert provenance.git_commit() == f"{commit}-dirty"

@@ -74,12 +74,16 @@ def _processor() -> str:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that icrl runs from, with `-dirty` if files differ; None outside one."""
+    """The commit of the checkout that icrl runs from, with `-dirty` if files differ; None outside one.
+
+    Results do not count: icrl writes them itself, and those of one experiment make no other one.
+    """
     here = Path(__file__)
     try:
         # A repository that merely has a virtual environment inside does not track this file.
         _git(here.parent, "ls-files", "--error-unmatch", here.name)
-        return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        changed = _git(here.parent, "diff", "--name-only", "HEAD", "--", ":/", ":(top,exclude)results")
+        return _git(here.parent, "rev-parse", "HEAD") + "-dirty" * bool(changed)
     except (OSError, subprocess.SubprocessError):
         return None
 
