@@ -43,9 +43,19 @@ def test_the_headline_is_what_is_named_after_its_model(results: Path):
 
 
 def test_only_a_point_named_after_its_projections_is_a_rung(results: Path, make_data: Callable[..., Data]):
-    assert load_grids(results) == []
     write(results, "s5-orthogonal.json", make_data("s5", "gaussian") | {"point": "long"})
-    assert [record.point for record in load_comparisons(results)[0].records] == ["", "", "gaussian"]
+    ladder, long = load_comparisons(results)
+    assert [record.point for record in ladder.records] == ["", "", "gaussian"]
+    assert (ladder.name, long.name) == ("probe-smoke", "probe-smoke-long")
+    assert [record.model for record in long.headline] == ["s5"]
+
+
+def test_points_are_a_grid_where_nothing_stands_on_a_ladder(results: Path, make_data: Callable[..., Data]):
+    assert load_grids(results) == []
+    shutil.rmtree(results / "records")
+    (results / "records" / "probe" / "smoke").mkdir(parents=True)
+    write(results, "s5-long.json", make_data("s5", "gaussian") | {"point": "long"})
+    assert load_comparisons(results) == []
     assert [grid.points for grid in load_grids(results)] == [("long",)]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from icrl.records import Record, Split
-from icrl.report.comparison import MEMORYLESS, Comparison, label, place
+from icrl.report.comparison import MEMORYLESS, Comparison, label, on_ladder, place
 from icrl.report.grid import Grid
 from icrl.report.intervals import gain, means
 from icrl.report.paper import PAPER, ours_beside, verdict
@@ -70,7 +70,7 @@ def adapts(split: Split, rung: str) -> Callable[[Sequence[Record]], tuple[Outcom
     """Whether S5 gains within an episode, and ends above the memoryless agent where that is recorded: in part."""
 
     def judge(records: Sequence[Record]) -> tuple[Outcome, str] | None:
-        found = {record.model: record for record in records if record.rung == rung}
+        found = {record.model: record for record in records if record.rung == rung and on_ladder(record)}
         s5, memoryless = found.get("s5"), found.get(MEMORYLESS)
         if s5 is None or split not in s5.splits:
             return None

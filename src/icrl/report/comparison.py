@@ -22,7 +22,12 @@ MODEL_LABELS = {
     "gru": "GRU",
     "lstm": "LSTM",
     "transformer": "Transformer",
+    "s5_equal_time": "S5, PPO for as long",
     "s5_muesli": "S5, Muesli",
+    "s5_muesli_no_model": "S5, Muesli without model loss",
+    "s5_muesli_no_cmpo": "S5, Muesli without CMPO",
+    "s5_muesli_5_steps": "S5, Muesli, 5 model steps",
+    "lstm_equal_time": "LSTM, PPO for as long",
     "lstm_muesli": "LSTM, Muesli",
     MEMORYLESS: "MLP (memoryless)",
 }
@@ -31,7 +36,7 @@ MODEL_LABELS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """The records of one experiment at one scale."""
+    """The records of one experiment at one scale: those that share its ladder of projections, or one other point."""
 
     experiment: str
     scale: str
@@ -52,9 +57,14 @@ class Comparison:
         return cls(record.experiment, record.scale, headline=records, records=records)
 
     @property
+    def point(self) -> str:
+        """The point of the grid that all records are of; empty for those of the ladder."""
+        return _point_off_ladder(self.headline[0])
+
+    @property
     def name(self) -> str:
         """What its figures are named after."""
-        return f"{self.experiment}-{self.scale}"
+        return "-".join(filter(None, (self.experiment, self.scale, self.point)))
 
     @property
     def has_ladder(self) -> bool:
@@ -65,6 +75,10 @@ class Comparison:
 def on_ladder(record: Record) -> bool:
     """Whether it stands beside the records off the grid: as one of them, or at a point named after its projections."""
     return record.point in ("", record.rung)
+
+
+def _point_off_ladder(record: Record) -> str:
+    return "" if on_ladder(record) else record.point
 
 
 def rung_order(rung: str) -> tuple[Any, ...]:
@@ -112,7 +126,7 @@ def load_records(results: Path, experiment: str | None = None) -> list[Record]:
 
 
 def load_comparisons(results: Path) -> list[Comparison]:
-    """The comparisons of a results folder, sorted by experiment and scale; none only if it holds grids instead.
+    """The comparisons of a results folder, by experiment, scale and point; none only if it holds grids instead.
 
     Raises UserError if there is no record, a file is malformed, or records that stand side by side differ in
     their tasks, trials or references.
@@ -124,12 +138,22 @@ def load_comparisons(results: Path) -> list[Comparison]:
             "run `icrl evaluate` and copy its evaluation.json there, or name another results folder"
         )
     references = _load_references(results)
-    groups: dict[tuple[str, str], list[Record]] = {}
+    compared, _ = by_point(records)
+    return [_compare(group, references) for _, group in sorted(compared.items())]
+
+
+def by_point(records: Iterable[Record]) -> tuple[dict[tuple[str, str, str], list[Record]], list[Record]]:
+    """Records by experiment, scale and point, where one stands on a ladder; and the rest, for `icrl.report.grid`.
+
+    Those of a ladder have the empty point. Where an experiment has none, its points are a grid.
+    """
+    groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        if not on_ladder(record):  # see `icrl.report.grid`
-            continue
-        groups.setdefault((record.experiment, record.scale), []).append(record)
-    return [_compare(group, references) for _, group in sorted(groups.items())]
+        groups.setdefault((record.experiment, record.scale, "" if on_ladder(record) else record.point), []).append(
+            record
+        )
+    compared = {key: group for key, group in groups.items() if (*key[:2], "") in groups}
+    return compared, [record for key, group in groups.items() if key not in compared for record in group]
 
 
 def _compare(records: list[Record], references: list[References]) -> Comparison:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icrl.records import Record
-from icrl.report.comparison import load_records, model_order, on_ladder, refuse_twins
+from icrl.report.comparison import by_point, load_records, model_order, refuse_twins
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,13 @@ class Grid:
 
 
 def load_grids(results: Path) -> list[Grid]:
-    """The grids of a results folder by experiment, scale and regime; [] if no record has a point but those of a ladder.
+    """The grids of a results folder by experiment, scale and regime; [] if every point stands beside a ladder.
 
     Raises UserError if a record is malformed, or two are of one model at one point.
     """
     groups: dict[tuple[str, str, str], list[Record]] = {}
-    for record in load_records(results):
-        if not on_ladder(record):
-            groups.setdefault((record.experiment, record.scale, split_point(record.point)[1]), []).append(record)
+    for record in by_point(load_records(results))[1]:
+        groups.setdefault((record.experiment, record.scale, split_point(record.point)[1]), []).append(record)
     return [
         Grid(experiment, scale, _in_order(records), regime)
         for (experiment, scale, regime), records in sorted(groups.items())
