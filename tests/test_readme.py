@@ -151,6 +151,7 @@ MEASURED = {
     "Gaussian": lambda: {
         r.model: means(r, "train")[3].estimate for r in comparison("meta_brax").records if r.rung == "gaussian"
     },
+    "hidden goals": lambda: {r.model: means(r, "train")[3].estimate for r in comparison("brax_families").headline},
     "return, trial 16": lambda: {
         r.model: mean_returns(r, "train")[15].estimate for r in comparison("meta_cartpole").headline
     },
