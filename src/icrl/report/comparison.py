@@ -149,9 +149,7 @@ def by_point(records: Iterable[Record]) -> tuple[dict[tuple[str, str, str], list
     """
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        groups.setdefault((record.experiment, record.scale, "" if on_ladder(record) else record.point), []).append(
-            record
-        )
+        groups.setdefault((record.experiment, record.scale, _point_off_ladder(record)), []).append(record)
     compared = {key: group for key, group in groups.items() if (*key[:2], "") in groups}
     return compared, [record for key, group in groups.items() if key not in compared for record in group]
 

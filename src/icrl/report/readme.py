@@ -92,7 +92,7 @@ def _section(comparison: Comparison, illustrations: Sequence[str]) -> str:
     trials = f"{first.trials} trials" if first.trials > 1 else "one trial"
     horizon = f"; training knew {first.trials_per_episode} trials" if first.trials > 1 else ""
     parts = [
-        f"## {comparison.experiment}, {comparison.scale} scale{f', {comparison.point}' * bool(comparison.point)}\n",
+        f"## {comparison.experiment}, {comparison.scale} scale{f', {comparison.point}' if comparison.point else ''}\n",
         f"Episodes of {trials} of at most {first.trial_steps} steps{projections}{horizon}.\n",
         *illustrations[:1],
     ]
@@ -117,7 +117,7 @@ def _grid_section(grid: Grid, illustrations: Sequence[str]) -> str:
     ]
     return "\n".join(
         [
-            f"## {grid.experiment}, {grid.scale} scale{f', {grid.regime}' * bool(grid.regime)}\n",
+            f"## {grid.experiment}, {grid.scale} scale{f', {grid.regime}' if grid.regime else ''}\n",
             "Every model was trained anew at every point of the grid.\n",
             *illustrations,
             markdown_table([grid.experiment.replace("_", " "), *headings], rows),
