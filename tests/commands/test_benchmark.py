@@ -47,11 +47,12 @@ def two_tasks(tmp_path: Path) -> Path:
 def test_throughput_is_timed_part_by_part_and_by_size(two_tasks: Path, monkeypatch: pytest.MonkeyPatch):
     two_sizes = lambda experiment: [v for v in variants(experiment) if v[:2] in (("rows", 4), ("tasks", 1))]  # noqa: E731
     monkeypatch.setattr(benchmark_throughput, "variants", two_sizes)
-    done = icrl("benchmark", two_tasks, "--throughput", "--models", "mlp", "--out", "timed")
+    done = icrl("benchmark", two_tasks, "--throughput", "--models", "mlp,s5")
     assert done.exit_code == 0, done.stderr
-    result = json.loads(Path("timed/throughput.json").read_text())
+    result = json.loads(Path("results/benchmark/two_tasks/throughput.json").read_text())
     assert set(result) >= MADE_WITH
-    [training] = result["training"]
+    training, other = result["training"]
+    assert (training["model"], other["model"], other["scaling"]) == ("mlp", "s5", [])
     assert set(training["parts"]) == {"physics", "policy", "act", "learn", "update"}
     assert list(training["shares"]) == ["physics", "policy and bookkeeping, acting", "targets, acting", "learning"]
     for part in training["parts"].values():
@@ -72,7 +73,7 @@ def test_a_learner_of_one_step_and_actions_that_are_choices_are_timed_too(monkey
     monkeypatch.setattr(benchmark_throughput, "variants", lambda experiment: ())
     experiment = load_experiment("memory_length", scale="smoke", model="lstm")
     rates = {"product_flops_per_second": 1e9, "copy_bytes_per_second": 1e9}
-    training = measure_training(experiment, rates, Console(quiet=True), time.perf_counter)
+    training = measure_training(experiment, rates, Console(quiet=True), time.perf_counter, at_other_sizes=True)
     assert training["limits"]["gradient_steps"] == 1
     assert all(part["env_steps_per_second"] > 0 for part in training["parts"].values())
 

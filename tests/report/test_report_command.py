@@ -157,13 +157,16 @@ def test_a_malformed_record_leaves_everything_unwritten(results: Path):
 
 
 def test_the_benchmarks_that_were_recorded_have_sections_of_their_own(results: Path):
-    shutil.copytree(RECORDED, results / "benchmark")
+    for folder in ("benchmark", "benchmark/another"):
+        shutil.copytree(RECORDED, results / folder, ignore=shutil.ignore_patterns("meta_*"))
     report(results)
     readme = (results / "README.md").read_text()
     for title, name in (
         ("Time and memory by sequence length", "benchmark"),
+        ("Time and memory by sequence length, another", "benchmark"),
         ("S5's scan", "scan"),
         ("Throughput of training", "throughput"),
+        ("Throughput of training, another", "throughput"),
     ):
         record = json.loads((RECORDED / f"{name}.json").read_text())
         text = readme.split(f"## {title}\n")[1].split("\n## ")[0]
@@ -172,7 +175,9 @@ def test_the_benchmarks_that_were_recorded_have_sections_of_their_own(results: P
     scan = json.loads((RECORDED / "scan.json").read_text())["layers"][0]
     ratio = "{median:.2f} [{low:.2f}, {high:.2f}]".format(**scan["plain_to_auto"])
     assert f"|  | plain / auto | {ratio} |" in readme
-    assert "](benchmark/benchmark.png)" in readme
+    for figure in ("benchmark/benchmark.png", "benchmark/another/benchmark.png"):
+        assert f"]({figure})" in readme
+        assert (results / figure).stat().st_size > 0
 
 
 def test_what_an_accelerator_did_is_not_called_unmeasured(results: Path):

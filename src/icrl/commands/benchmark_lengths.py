@@ -46,8 +46,8 @@ def benchmark_lengths(
     clock = time.perf_counter
     lengths = parse_lengths(seq_len)
     experiments = load_models(spec or DEFAULT_SPEC, models, scale)
-    folder = record_folder(out)
     first = next(iter(experiments.values()))
+    folder = record_folder(first.name, out)
     settings = replace(first.benchmark, match=match or first.benchmark.match)
     chosen = matched({name: experiment.model for name, experiment in experiments.items()}, settings.match)
     console = Console(stderr=True, highlight=False)

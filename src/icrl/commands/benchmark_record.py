@@ -17,6 +17,7 @@ from icrl.spec.experiment_file import ExperimentFile
 from icrl.spec.parse import to_dict
 
 DEFAULT_SPEC = "benchmark"
+BENCHMARKS_FOLDER = Path("results", "benchmark")
 TABLE_WIDTH = 160
 
 
@@ -34,13 +35,13 @@ def load_models(spec: str, names: Sequence[str] | None, scale: str | None = None
     return {name: file.experiment(name) for name in names or known}
 
 
-def record_folder(out: Path | None) -> Path:
-    """Where records go, made if it is not there.
+def record_folder(experiment: str, out: Path | None) -> Path:
+    """Where records of an experiment go, made if it is not there: another than the default's has a folder of its own.
 
     Raises:
         UserError, MachineError: it cannot be, or cannot be written.
     """
-    return require_folder(out or Path("results", "benchmark"))
+    return require_folder(out or BENCHMARKS_FOLDER / ("" if experiment == DEFAULT_SPEC else experiment))
 
 
 def write_record(folder: Path, name: str, content: Mapping[str, Any]) -> Path:

@@ -33,7 +33,7 @@ def benchmark_scan(spec: str | None = None, *, scale: str | None = None, out: Pa
     """
     clock = time.perf_counter
     experiment = load_experiment(spec or DEFAULT_SPEC, model="s5", scale=scale or (None if spec else "paper"))
-    folder = record_folder(out)
+    folder = record_folder(experiment.name, out)
     console = Console(stderr=True, highlight=False)
     layers = []
     for shape in SHAPES if jax.default_backend() == "cpu" else (*SHAPES, LARGE):

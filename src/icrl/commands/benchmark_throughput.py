@@ -43,7 +43,7 @@ def benchmark_throughput(
 ) -> None:
     """Times the parts of a training spec with its default model or those named, and its physics.
 
-    Writes ``throughput.json`` and prints the tables.
+    The first model is also timed with fewer tasks and at other sizes. Writes ``throughput.json`` and prints the tables.
 
     Raises:
         SpecError: the spec, or a model named, is wrong.
@@ -51,17 +51,20 @@ def benchmark_throughput(
     count_cores_as_devices()
     clock = time.perf_counter
     spec = spec or DEFAULT_SPEC
-    experiments = load_models(spec, models, scale) if models else {"": load_experiment(spec, scale=scale)}
-    folder = record_folder(out)
+    experiments = list(load_models(spec, models, scale).values()) if models else [load_experiment(spec, scale=scale)]
+    first = experiments[0]
+    folder = record_folder(first.name, out)
     console = Console(stderr=True, highlight=False)
     console.print("the machine's rates")
     rates = machine_rates(clock=clock)
-    training = [measure_training(experiment, rates, console, clock) for experiment in experiments.values()]
+    training = [
+        measure_training(experiment, rates, console, clock, at_other_sizes=experiment is first)
+        for experiment in experiments
+    ]
     console.print("physics of several environments in one batch")
-    experiment = next(iter(experiments.values()))
     physics = measure_physics(
-        [member.environment for member in experiment.build().environments.members],
-        rows_each=max(1, experiment.num_rows // len(experiment.environment.train)),
+        [member.environment for member in first.build().environments.members],
+        rows_each=max(1, first.num_rows // len(first.environment.train)),
         num_steps=PHYSICS_STEPS,
         repetitions=REPETITIONS,
         clock=clock,
@@ -97,9 +100,9 @@ def _fresh(learner: Learner) -> LearnerState:
 
 
 def measure_training(
-    experiment: ExperimentSpec, rates: Mapping[str, float], console: Console, clock: Clock
+    experiment: ExperimentSpec, rates: Mapping[str, float], console: Console, clock: Clock, *, at_other_sizes: bool
 ) -> dict[str, Any]:
-    """One model's record: speeds, shares of an update's time, limits, the same by family, and scaling in size."""
+    """One model's record: speeds, shares of an update's time, limits; if wanted, the same by family, and scaling."""
     console.print(f"{experiment.name}, {experiment.model_name}: compiling and timing the parts of an update")
     learner = experiment.build()
     state = _fresh(learner)
@@ -115,7 +118,8 @@ def measure_training(
         "learning": seconds["learn"] / seconds["update"],
     }
     families = {}
-    for family in learner.environments.members if len(learner.environments.members) > 1 else ():
+    members = learner.environments.members
+    for family in members if at_other_sizes and len(members) > 1 else ():
         console.print(f"the same with {', '.join(family.tasks)} alone")
         alone = _with_tasks(experiment, family.tasks)
         learner_alone = alone.build()
@@ -130,7 +134,7 @@ def measure_training(
         "limits": _limits(learner, programs, seconds["learn"], rates, clock),
         "training": _speed_of_training(experiment, clock),
         "families": families,
-        "scaling": measure_scaling(experiment, state, programs, console, clock),
+        "scaling": measure_scaling(experiment, state, programs, console, clock) if at_other_sizes else [],
     }
 
 

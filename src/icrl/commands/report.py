@@ -29,8 +29,8 @@ def report(results: Path | None = None, *, out: Path | None = None) -> None:
     out = out or results
     comparisons, grids = load_comparisons(results), load_grids(results)
     folder = results / "benchmark"
-    benchmarks = {name: read_object(file) for name in BENCHMARKS if (file := folder / f"{name}.json").exists()}
-    sections = _benchmark_sections(benchmarks, folder, out)
+    files = [file for name in BENCHMARKS for file in (folder / f"{name}.json", *sorted(folder.glob(f"*/{name}.json")))]
+    sections = _benchmark_sections({file: read_object(file) for file in files if file.exists()}, results, out)
     captions = {comparison.name: illustrate(comparison, out / "figures") for comparison in comparisons}
     captions |= {grid.name: illustrate_grid(grid, out / "figures") for grid in grids}
     print(write_readme(comparisons, captions, out / "README.md", grids, sections))
@@ -39,16 +39,15 @@ def report(results: Path | None = None, *, out: Path | None = None) -> None:
         print(*paths, sep="\n")
 
 
-def _benchmark_sections(benchmarks: Mapping[str, Mapping[str, Any]], folder: Path, out: Path) -> list[str]:
+def _benchmark_sections(benchmarks: Mapping[Path, Mapping[str, Any]], results: Path, out: Path) -> list[str]:
     """What README.md says of `icrl benchmark`. Raises UserError if a record lacks something."""
     sections = []
-    for name, record in benchmarks.items():
+    for file, record in benchmarks.items():
         try:
-            figures = (
-                {save(draw_sweep(record), out / "benchmark" / "benchmark.png"): SWEEP} if name == "benchmark" else {}
-            )
-            sections.append(benchmark_section(name, record, figures, out))
+            figure = out / file.relative_to(results).with_suffix(".png")
+            figures = {save(draw_sweep(record), figure): SWEEP} if file.stem == "benchmark" else {}
+            experiment = "" if file.parent == results / "benchmark" else file.parent.name
+            sections.append(benchmark_section(file.stem, record, figures, out, experiment=experiment))
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            file = folder / f"{name}.json"
             raise UserError(f"{file}: is not a record of `icrl benchmark` ({error!r}); make it again") from error
     return sections

@@ -77,7 +77,8 @@ def throughput_tables(record: Mapping[str, Any]) -> Iterator[Table]:
     for training in record["training"]:
         yield _speed_table(training)
         yield _limit_table(training, record["machine_rates"])
-        yield _scaling_table(training)
+        if training["scaling"]:
+            yield _scaling_table(training)
     physics = record["physics"]
     table = Table("physics in one batch", "ms")
     for name, seconds in physics["seconds"].items():

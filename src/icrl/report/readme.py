@@ -130,14 +130,16 @@ def _grid_section(grid: Grid, illustrations: Sequence[str]) -> str:
     )
 
 
-def benchmark_section(name: str, record: Mapping[str, Any], figures: Mapping[Path, str], folder: Path) -> str:
+def benchmark_section(
+    name: str, record: Mapping[str, Any], figures: Mapping[Path, str], folder: Path, experiment: str = ""
+) -> str:
     """The Markdown of one of the `BENCHMARKS`; its figures have captions and are linked from ``folder``."""
     title, tables_of = BENCHMARKS[name]
     machine = ", ".join(f"{key} {_words(value)}" for key, value in record["machine"].items())
     unmeasured = " On an accelerator: unmeasured." if record["machine"].get("devices") == ["cpu"] else ""
     return "\n".join(
         [
-            f"## {title}\n",
+            f"## {title}{f', {experiment}' if experiment else ''}\n",
             "Medians of interleaved repetitions, with their middle half in brackets.\n",
             *_figures(figures, folder),
             *(_from_terminal(table) for table in tables_of(record)),
