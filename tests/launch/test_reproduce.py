@@ -157,16 +157,20 @@ def test_an_interruption_ends_everything_and_keeps_what_is_finished(grid: Grid):
     assert grid.calls() == [A_GRU, B_S5, "report"]
 
 
-def test_all_shipped_specs_are_run_by_default_and_the_benchmark_s_is_timed(grid: Grid, monkeypatch: pytest.MonkeyPatch):
+def test_all_shipped_specs_are_run_by_default_and_the_timings_made(grid: Grid, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(command, "shipped_specs", lambda: dict.fromkeys([*grid.specs, "benchmark"]))
     reproduce(scale="smoke", jobs=1)
     assert [call.split()[0] for call in grid.calls()] == ["train", "train", "train", "report"]
     reproduce(scale="cpu", jobs=1)
-    timed = "benchmark --seq-len sweep --throughput --scan"
-    assert grid.calls() == [A_S5, A_GRU, B_S5, timed, "report"]
-    Path("results/benchmark").mkdir()
+    sweep = "benchmark --seq-len sweep --throughput --scan"
+    learners = "benchmark meta_brax --throughput --models s5,s5_muesli,lstm,lstm_muesli"
+    assert grid.calls() == [A_S5, A_GRU, B_S5, sweep, learners, "report"]
+    Path("results/benchmark/meta_brax").mkdir(parents=True)
     for name in ("benchmark", "throughput", "scan"):
         Path("results/benchmark", f"{name}.json").touch()
+    reproduce(scale="cpu", jobs=1)
+    assert grid.calls() == [learners, "report"]
+    Path("results/benchmark/meta_brax/throughput.json").touch()
     reproduce(scale="cpu", jobs=1)
     assert grid.calls() == ["report"]
 

@@ -2,9 +2,9 @@
 
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
+from icrl.commands.benchmark_record import BENCHMARKS_FOLDER
 from icrl.commands.benchmark_record import DEFAULT_SPEC as BENCHMARK
 from icrl.commands.plan import Chore, show_plan
 from icrl.errors import IcrlError, MachineError
@@ -19,7 +19,13 @@ from icrl.report.benchmark_tables import BENCHMARKS
 from icrl.spec.experiment_file import ExperimentFile
 from icrl.spec.shipped import shipped_specs
 
-BENCHMARK_RECORDS = [Path("results", "benchmark", f"{name}.json") for name in BENCHMARKS]
+TIMINGS = {
+    ("benchmark", "--seq-len", "sweep", "--throughput", "--scan"): [f"{name}.json" for name in BENCHMARKS],
+    ("benchmark", "meta_brax", "--throughput", "--models", "s5,s5_muesli,lstm,lstm_muesli"): [
+        "meta_brax/throughput.json"
+    ],
+}
+"""What is timed, beside what is trained: command, and its records below results/benchmark."""
 
 Launcher = Literal["local", "slurm"]
 
@@ -49,11 +55,11 @@ def reproduce(
     if launcher == "slurm":
         require_submitit()
     runs, references, failures = _described(specs or [name for name in shipped_specs() if name != BENCHMARK], scale)
-    benchmark = Chore(
-        ("benchmark", "--seq-len", "sweep", "--throughput", "--scan"),
-        is_done=all(record.exists() for record in BENCHMARK_RECORDS),
-    )
-    afterwards = [] if specs or scale == "smoke" else [benchmark]
+    timings = [
+        Chore(arguments, is_done=all((BENCHMARKS_FOLDER / record).exists() for record in records))
+        for arguments, records in TIMINGS.items()
+    ]
+    afterwards = [] if specs or scale == "smoke" else timings
     if dry_run:
         show_plan(runs, [*references, *afterwards], jobs)
     else:
