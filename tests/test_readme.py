@@ -122,7 +122,7 @@ def test_the_files_that_a_document_links_to_exist(document: Path):
 
 
 def test_the_models_named_are_those_of_the_shipped_experiments():
-    (sentence,) = re.findall(r"^Models: (.*?)\.", README, re.MULTILINE)
+    (sentence,) = re.findall(r"^Models: (.*?)\.", README, re.MULTILINE | re.DOTALL)
     named = re.findall("`(.*?)`", sentence)
     shipped = {model for name in shipped_specs() for model in ExperimentFile(name).models}
     matching = {one: fnmatch.filter(shipped, one) for one in named}

@@ -20,7 +20,7 @@ from icrl.learners import LearnerSpec
 from icrl.learners.learner import Learner, LearnerState, Trained
 from icrl.learners.on_policy import Batch
 from icrl.learners.ppo import PPOSpec
-from icrl.models import GRUSpec, LSTMSpec, MLPSpec, ModelSpec, S5Spec, TransformerSpec
+from icrl.models import DeltaNetSpec, GRUSpec, LSTMSpec, MLPSpec, ModelSpec, S5Spec, TransformerSpec
 from icrl.policy import PolicySpec
 from icrl.types import Key, Transition
 from tests.quick import jit
@@ -156,6 +156,7 @@ MODELS_WITH_MEMORY: dict[str, ModelSpec] = {
     ),
     "gru": GRUSpec(width=16),
     "lstm": LSTMSpec(width=16),
+    "deltanet": DeltaNetSpec(width=16, num_heads=2, head_size=8),
     "transformer": TransformerSpec(width=16, num_layers=1, num_heads=2, window=8),
 }
 MODELS = MODELS_WITH_MEMORY | {"mlp": MLPSpec(width=16)}

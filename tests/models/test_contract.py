@@ -9,6 +9,7 @@ import pytest
 
 from icrl.contracts import TOLERANCE, promise_of
 from icrl.contracts.models import HALF, MODEL_CONTRACT, ModelCase, T, gradients, mixed, noise
+from icrl.models.deltanet import DeltaNetSpec
 from icrl.models.mlp import MLPSpec
 from icrl.models.recurrent import GRUSpec, LSTMSpec
 from icrl.models.s5 import S5Spec
@@ -39,6 +40,8 @@ SPECS = {
     ),
     "gru": GRUSpec(width=H, num_layers=2),
     "lstm": LSTMSpec(width=H),
+    "deltanet": DeltaNetSpec(width=H, num_layers=2, num_heads=2, head_size=4),
+    "deltanet_normed": DeltaNetSpec(width=H, num_heads=3, head_size=2, norm="layer"),
     "transformer": TransformerSpec(width=H, num_heads=2, window=2 * T),
     "transformer_short_window": TransformerSpec(width=H, num_layers=1, num_heads=2, window=3),
     "mlp": MLPSpec(width=H),

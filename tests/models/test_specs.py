@@ -4,6 +4,7 @@ import pytest
 
 from icrl.errors import SpecError
 from icrl.models import MODELS
+from icrl.models.deltanet import DeltaNetSpec
 from icrl.models.mlp import MLPSpec
 from icrl.models.recurrent import GRUSpec, LSTMSpec
 from icrl.models.transformer import TransformerSpec
@@ -14,6 +15,7 @@ from icrl.models.transformer import TransformerSpec
     [
         (GRUSpec, dict(width=0), "width: got 0; expected at least 1"),
         (LSTMSpec, dict(num_layers=0), "num_layers: got 0; expected at least 1"),
+        (DeltaNetSpec, dict(head_size=0), "head_size: got 0; expected at least 1"),
         (MLPSpec, dict(num_layers=0), "num_layers: got 0; expected at least 1"),
         (TransformerSpec, dict(window=0), "window: got 0; expected at least 1"),
         (
@@ -31,6 +33,7 @@ def test_impossible_sizes_are_refused(spec, fields, message):
 
 def test_every_model_has_a_kind_of_its_own_and_works_by_default():
     specs = [spec() for spec in MODELS.builtin.values()]
-    assert [spec.kind for spec in specs] == list(MODELS.builtin) == ["s5", "gru", "lstm", "transformer", "mlp"]
+    kinds = ["s5", "gru", "lstm", "deltanet", "transformer", "mlp"]
+    assert [spec.kind for spec in specs] == list(MODELS.builtin) == kinds
     for spec in specs:
         assert spec.build().spec == spec

@@ -29,6 +29,7 @@ MODELS = {
     "S5": "s5",
     "GRU": "gru",
     "LSTM": "lstm",
+    "DeltaNet": "deltanet",
     "ransformer": "transformer",
     "MLP": "mlp",
     "memoryless": "mlp",

@@ -3,6 +3,7 @@
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any
 
+from icrl.models.deltanet import DeltaNetSpec
 from icrl.models.mlp import MLPSpec
 from icrl.models.recurrent import GRUSpec, LSTMSpec
 from icrl.models.s5 import S5Spec
@@ -31,7 +32,14 @@ def _lacks(found: Any) -> str:
 
 MODELS = Registry(
     "icrl.models",
-    {"s5": S5Spec, "gru": GRUSpec, "lstm": LSTMSpec, "transformer": TransformerSpec, "mlp": MLPSpec},
+    {
+        "s5": S5Spec,
+        "gru": GRUSpec,
+        "lstm": LSTMSpec,
+        "deltanet": DeltaNetSpec,
+        "transformer": TransformerSpec,
+        "mlp": MLPSpec,
+    },
     _lacks,
 )
 
@@ -40,6 +48,7 @@ NamedModel = Annotated[ModelSpec, MODELS]
 
 __all__ = [
     "MODELS",
+    "DeltaNetSpec",
     "GRUSpec",
     "LSTMSpec",
     "MLPSpec",

@@ -21,6 +21,7 @@ MODEL_LABELS = {
     "s5_selective": "Selective S5",
     "gru": "GRU",
     "lstm": "LSTM",
+    "deltanet": "DeltaNet",
     "transformer": "Transformer",
     "s5_equal_time": "S5, PPO for as long",
     "s5_muesli": "S5, Muesli",
