@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from icrl.models.deltanet import CHUNK_STEPS, LONGEST, SHORTEST, DeltaNetSpec, delta_rule, unit
+from icrl.models.deltanet import CHUNK_STEPS, LONGEST, SHORTEST, DeltaNetSpec, delta_rule, unit, unit_lower_inverse
 from tests.quick import jit
 
 ROWS, HEADS, KEY, VALUE = 3, 2, 4, 5
@@ -79,6 +79,15 @@ def test_equal_keys_and_full_rates_keep_their_accuracy():
     inputs["log_decay"][:] = 0
     _, outputs = jit(delta_rule)(*(jnp.asarray(inputs[name]) for name in ARGUMENTS))
     np.testing.assert_allclose(outputs, loop(inputs)[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 16])
+def test_a_unit_lower_triangular_matrix_is_inverted_whatever_else_is_in_it(size: int):
+    with jax.enable_x64():
+        x = jnp.asarray(np.random.default_rng(size).normal(size=(3, size, size)))
+        system = jnp.eye(size) + jnp.tril(x, -1)
+        np.testing.assert_allclose(unit_lower_inverse(x) @ system, np.broadcast_to(np.eye(size), x.shape), atol=1e-9)
+        check_grads(unit_lower_inverse, (x,), order=1, modes=["fwd", "rev"])
 
 
 def test_heads_start_with_memories_of_even_ratios():
