@@ -87,7 +87,7 @@ def test_a_unit_lower_triangular_matrix_is_inverted_whatever_else_is_in_it(size:
         x = jnp.asarray(np.random.default_rng(size).normal(size=(3, size, size)))
         system = jnp.eye(size) + jnp.tril(x, -1)
         np.testing.assert_allclose(unit_lower_inverse(x) @ system, np.broadcast_to(np.eye(size), x.shape), atol=1e-9)
-        check_grads(unit_lower_inverse, (x,), order=1, modes=["fwd", "rev"])
+        check_grads(lambda x: unit_lower_inverse(jnp.asarray(x)), (x,), order=1, modes=["fwd", "rev"])
 
 
 def test_heads_start_with_memories_of_even_ratios():
