@@ -200,7 +200,7 @@ def mistakes(name: str, path: str = "model.kind") -> str:
         (
             "",
             "my_models",
-            "kind: got 'my_models'; expected one of s5, gru, lstm, deltanet, transformer, mlp, or module:Class",
+            "kind: got 'my_models'; expected one of s5, gru, lstm, deltanet, transformer, mlp, hybrid, or module:Class",
         ),
         ("", "os:sep", "kind: got 'os:sep', a value of type str; expected a frozen dataclass derived from "
          "icrl.models.ModelSpec"),
@@ -286,7 +286,7 @@ def test_an_installed_package_gives_names_of_its_own(installed: None):
     assert MODELS.origin("decay")["version"] == "my-package 1.2"
     assert find_suite("walk").tasks == ("right", "left")
     assert mistakes("dekay") == (
-        "kind: got 'dekay'; expected one of s5, gru, lstm, deltanet, transformer, mlp, decay, or module:Class; "
+        "kind: got 'dekay'; expected one of s5, gru, lstm, deltanet, transformer, mlp, hybrid, decay, or module:Class; "
         "did you mean 'decay'?"
     )
 

@@ -10,6 +10,7 @@ import pytest
 from icrl.contracts import TOLERANCE, promise_of
 from icrl.contracts.models import HALF, MODEL_CONTRACT, ModelCase, T, gradients, mixed, noise
 from icrl.models.deltanet import DeltaNetSpec
+from icrl.models.hybrid import HybridSpec
 from icrl.models.mlp import MLPSpec
 from icrl.models.recurrent import GRUSpec, LSTMSpec
 from icrl.models.s5 import S5Spec
@@ -45,6 +46,9 @@ SPECS = {
     "transformer": TransformerSpec(width=H, num_heads=2, window=2 * T),
     "transformer_short_window": TransformerSpec(width=H, num_layers=1, num_heads=2, window=3),
     "mlp": MLPSpec(width=H),
+    "hybrid": HybridSpec(
+        parts=(S5Spec(**SHORT_DELTA, num_layers=1), DeltaNetSpec(width=H, num_heads=2, head_size=4), LSTMSpec(width=H))
+    ),
 }
 
 

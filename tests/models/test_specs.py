@@ -5,6 +5,7 @@ import pytest
 from icrl.errors import SpecError
 from icrl.models import MODELS
 from icrl.models.deltanet import DeltaNetSpec
+from icrl.models.hybrid import HybridSpec
 from icrl.models.mlp import MLPSpec
 from icrl.models.recurrent import GRUSpec, LSTMSpec
 from icrl.models.transformer import TransformerSpec
@@ -16,6 +17,12 @@ from icrl.models.transformer import TransformerSpec
         (GRUSpec, dict(width=0), "width: got 0; expected at least 1"),
         (LSTMSpec, dict(num_layers=0), "num_layers: got 0; expected at least 1"),
         (DeltaNetSpec, dict(head_size=0), "head_size: got 0; expected at least 1"),
+        (HybridSpec, dict(parts=()), "parts: got []; expected at least one"),
+        (
+            HybridSpec,
+            dict(parts=(GRUSpec(width=8), MLPSpec(width=8), LSTMSpec(width=9))),
+            "parts[2].width: got 9; expected 8, as parts[0] has",
+        ),
         (MLPSpec, dict(num_layers=0), "num_layers: got 0; expected at least 1"),
         (TransformerSpec, dict(window=0), "window: got 0; expected at least 1"),
         (
@@ -33,7 +40,7 @@ def test_impossible_sizes_are_refused(spec, fields, message):
 
 def test_every_model_has_a_kind_of_its_own_and_works_by_default():
     specs = [spec() for spec in MODELS.builtin.values()]
-    kinds = ["s5", "gru", "lstm", "deltanet", "transformer", "mlp"]
+    kinds = ["s5", "gru", "lstm", "deltanet", "transformer", "mlp", "hybrid"]
     assert [spec.kind for spec in specs] == list(MODELS.builtin) == kinds
     for spec in specs:
         assert spec.build().spec == spec

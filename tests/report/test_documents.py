@@ -29,6 +29,7 @@ MODELS = {
     "S5": "s5",
     "GRU": "gru",
     "LSTM": "lstm",
+    "S5 and DeltaNet": "s5_deltanet",
     "DeltaNet": "deltanet",
     "ransformer": "transformer",
     "MLP": "mlp",

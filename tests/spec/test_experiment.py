@@ -290,8 +290,8 @@ def keys(spec: type) -> str:
         ("models.mlp.width=8", f"models: got an unknown key; expected {keys(ExperimentSpec)}; did you mean 'model'?"),
         (
             "model.kind=s55",
-            "model.kind: got 's55'; expected one of s5, gru, lstm, deltanet, transformer, mlp, or module:Class; "
-            "did you mean 's5'?",
+            "model.kind: got 's55'; expected one of s5, gru, lstm, deltanet, transformer, mlp, hybrid, or "
+            "module:Class; did you mean 's5'?",
         ),
         ("model.state_size=8", "model.state_size: got an unknown key; expected one of kind, width, num_layers"),
         (

@@ -4,6 +4,7 @@ from dataclasses import fields, is_dataclass
 from typing import Annotated, Any
 
 from icrl.models.deltanet import DeltaNetSpec
+from icrl.models.hybrid import HybridSpec
 from icrl.models.mlp import MLPSpec
 from icrl.models.recurrent import GRUSpec, LSTMSpec
 from icrl.models.s5 import S5Spec
@@ -39,6 +40,7 @@ MODELS = Registry(
         "deltanet": DeltaNetSpec,
         "transformer": TransformerSpec,
         "mlp": MLPSpec,
+        "hybrid": HybridSpec,
     },
     _lacks,
 )
@@ -50,6 +52,7 @@ __all__ = [
     "MODELS",
     "DeltaNetSpec",
     "GRUSpec",
+    "HybridSpec",
     "LSTMSpec",
     "MLPSpec",
     "ModelSpec",

@@ -22,6 +22,7 @@ MODEL_LABELS = {
     "gru": "GRU",
     "lstm": "LSTM",
     "deltanet": "DeltaNet",
+    "s5_deltanet": "S5 and DeltaNet",
     "transformer": "Transformer",
     "s5_equal_time": "S5, PPO for as long",
     "s5_muesli": "S5, Muesli",

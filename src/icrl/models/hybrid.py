@@ -1,0 +1,68 @@
+"""Layers of different models on top of each other, as in Griffin (arXiv 2402.19427) or Samba (arXiv 2406.07522)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.linen as nn
+from jaxtyping import Array, Bool, Float
+
+from icrl.errors import Problem, show
+from icrl.models.deltanet import DeltaNetSpec
+from icrl.models.mlp import MLPSpec
+from icrl.models.recurrent import GRUSpec, LSTMSpec
+from icrl.models.s5 import S5Spec
+from icrl.models.sequence import ModelSpec, SequenceModel
+from icrl.models.transformer import TransformerSpec
+from icrl.types import PyTree
+
+Part = S5Spec | GRUSpec | LSTMSpec | DeltaNetSpec | TransformerSpec | MLPSpec
+
+
+@dataclass(frozen=True)
+class HybridSpec(ModelSpec):
+    """Models one after the other, each given what the one before gives."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    parts: tuple[Part, ...] = (S5Spec(num_layers=1), DeltaNetSpec(num_layers=1))
+    """From the input on, all of one width."""
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """H, features per step."""
+        return self.parts[0].width
+
+    def problems(self) -> list[Problem]:
+        """No parts, or parts of different widths."""
+        found = super().problems()
+        if not self.parts:
+            found.append(Problem("parts", show([]), "at least one"))
+        for index, part in enumerate(self.parts):
+            if part.width != self.width:
+                found.append(Problem(f"parts[{index}].width", show(part.width), f"{self.width}, as parts[0] has"))
+        return found
+
+    def build(self, name: str | None = None) -> "Hybrid":
+        """The model this describes."""
+        return Hybrid(self, name=name)
+
+
+class Hybrid(SequenceModel):
+    """Its state is a tuple of its parts' states."""
+
+    spec: HybridSpec
+
+    @nn.nowrap
+    def initial_state(self, batch: int) -> PyTree:
+        """That of every part."""
+        return tuple(part.build().initial_state(batch) for part in self.spec.parts)
+
+    @nn.compact
+    def __call__(
+        self, state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
+    ) -> tuple[PyTree, Float[Array, "T B H"]]:
+        """See `SequenceModel`."""
+        new_state = []
+        for index, (part, part_state) in enumerate(zip(self.spec.parts, state, strict=True)):
+            part_state, x = part.build(f"part_{index}")(part_state, x, reset)
+            new_state.append(part_state)
+        return tuple(new_state), x
