@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from icrl.models import GRUSpec, LSTMSpec, MLPSpec, S5Spec, TransformerSpec
+from icrl.models import GRUSpec, HybridSpec, LSTMSpec, MLPSpec, S5Spec, TransformerSpec
 from icrl.timing.matching import matched, num_parameters
 
 MODELS = {
@@ -12,6 +12,7 @@ MODELS = {
     "s5": S5Spec(width=64),
     "lstm": LSTMSpec(width=8),
     "mlp": MLPSpec(width=512),
+    "hybrid": HybridSpec(parts=(GRUSpec(width=8), TransformerSpec(width=8, num_layers=1, num_heads=2))),
 }
 
 
@@ -34,7 +35,8 @@ def test_models_are_matched_by_parameters_to_s5_within_a_tenth():
 
 def test_models_are_matched_by_width_as_far_as_heads_allow():
     found = matched(MODELS | {"s5": S5Spec(width=23)}, "width")
-    assert {name: spec.width for name, spec in found.items()} == {"transformer": 24, "s5": 23, "lstm": 23, "mlp": 23}
+    widths = {"transformer": 24, "s5": 23, "lstm": 23, "mlp": 23, "hybrid": 24}
+    assert {name: spec.width for name, spec in found.items()} == widths
 
 
 def test_unmatched_models_stay_as_they_are():

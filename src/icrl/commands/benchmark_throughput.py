@@ -195,7 +195,7 @@ def variants(experiment: ExperimentSpec) -> Iterator[tuple[str, int, ExperimentS
     for factor in (0.5, 2):
         width = max(1, int(factor * model.width))
         try:
-            yield "width", width, replace(experiment, model=replace(model, width=width))
+            yield "width", width, replace(experiment, model=model.of_width(width))
         except SpecError:  # such as a width that the number of heads does not divide
             continue
     for num_tasks in sorted({1, math.ceil(len(tasks) / 2)} - {len(tasks)}):

@@ -1,6 +1,6 @@
 """Layers of different models on top of each other, as in Griffin (arXiv 2402.19427) or Samba (arXiv 2406.07522)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import flax.linen as nn
@@ -30,6 +30,10 @@ class HybridSpec(ModelSpec):
     def width(self) -> int:  # type: ignore[override]
         """H, features per step."""
         return self.parts[0].width
+
+    def of_width(self, width: int) -> "HybridSpec":
+        """All parts at another width."""
+        return replace(self, parts=tuple(part.of_width(width) for part in self.parts))
 
     def problems(self) -> list[Problem]:
         """No parts, or parts of different widths."""

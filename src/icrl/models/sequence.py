@@ -6,6 +6,7 @@ or in two halves gives the same outputs; nothing, value or gradient, crosses a r
 """
 
 import abc
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -42,3 +43,11 @@ class ModelSpec(Spec, abc.ABC):
     @abc.abstractmethod
     def build(self, name: str | None = None) -> SequenceModel:
         """The model this describes; ``name`` is that of its parameters in the agent's."""
+
+    def of_width(self, width: int) -> "ModelSpec":
+        """The same at another width.
+
+        Raises:
+            SpecError: it cannot have that one.
+        """
+        return replace(self, width=width)

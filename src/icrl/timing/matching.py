@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from icrl.models import ModelSpec, TransformerSpec
+from icrl.models import HybridSpec, ModelSpec, TransformerSpec
 from icrl.timing.spec import Match
 
 GRAIN = 4
@@ -49,11 +47,13 @@ def _of_size(spec: ModelSpec, wanted: int) -> ModelSpec:
     return min(candidates, key=lambda candidate: abs(num_parameters(candidate) - wanted))
 
 
-def _of_width(spec: Any, width: int) -> Any:
+def _of_width(spec: ModelSpec, width: int) -> ModelSpec:
     """The spec at the nearest width that it can have."""
     divisor = _divisor(spec)
-    return replace(spec, width=max(1, round(width / divisor)) * divisor)
+    return spec.of_width(max(1, round(width / divisor)) * divisor)
 
 
 def _divisor(spec: ModelSpec) -> int:
+    if isinstance(spec, HybridSpec):
+        return math.lcm(*map(_divisor, spec.parts))
     return 2 * spec.num_heads if isinstance(spec, TransformerSpec) else 1
