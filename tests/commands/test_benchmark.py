@@ -52,7 +52,7 @@ def test_throughput_is_timed_part_by_part_and_by_size(two_tasks: Path, monkeypat
     result = json.loads(Path("results/benchmark/two_tasks/throughput.json").read_text())
     assert set(result) >= MADE_WITH
     training, other = result["training"]
-    assert (training["model"], other["model"], other["scaling"]) == ("mlp", "s5", [])
+    assert (training["model"], other["model"], other["scaling"], other["families"]) == ("mlp", "s5", [], {})
     assert set(training["parts"]) == {"physics", "policy", "act", "learn", "update"}
     assert list(training["shares"]) == ["physics", "policy and bookkeeping, acting", "targets, acting", "learning"]
     for part in training["parts"].values():

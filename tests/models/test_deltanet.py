@@ -63,6 +63,37 @@ def test_gradients_equal_finite_differences_in_double_precision():
         check_grads(jax.jit(summed), values, order=1, modes=["rev"], eps=1e-6, rtol=1e-6)
 
 
+def test_what_is_not_finite_stays_in_its_episode_across_chunks_too():
+    num_steps, bad, reset = 2 * CHUNK_STEPS + 8, 3, CHUNK_STEPS + 5
+    clean = {name: jnp.asarray(x) for name, x in drawn(num_steps, 0.0, np.float32).items()}
+    clean["reset"] = clean["reset"].at[reset, 0].set(True)
+    spoilt = clean | {"value": clean["value"].at[bad, 0, 1].set(jnp.nan)}
+
+    @jit
+    def run(inputs):
+        def later(value):
+            state, outputs = delta_rule(*(inputs[name] if name != "value" else value for name in ARGUMENTS))
+            return outputs[reset:].sum() + (state**2).sum(), (state, outputs)
+
+        return jax.grad(later, has_aux=True)(inputs["value"])
+
+    (gradient, (state, outputs)), (expected_gradient, (expected_state, expected)) = run(spoilt), run(clean)
+    assert np.isnan(outputs[bad:reset, 0]).all()
+    np.testing.assert_array_equal(outputs[:bad, 0], expected[:bad, 0])
+    np.testing.assert_array_equal(outputs[reset:], expected[reset:])
+    np.testing.assert_array_equal(outputs[:, 1:], expected[:, 1:])
+    np.testing.assert_array_equal(state, expected_state)
+    np.testing.assert_array_equal(gradient, expected_gradient)
+    assert not gradient[:reset, 0].any()
+
+
+def test_a_decay_to_nothing_leaves_later_ones_exact():
+    inputs = drawn(CHUNK_STEPS, 0.0)
+    inputs["log_decay"][2] = -1e7
+    _, outputs = jit(delta_rule)(*(jnp.asarray(inputs[name]) for name in ARGUMENTS))
+    np.testing.assert_allclose(outputs, loop(inputs)[1], atol=1e-4)
+
+
 def test_a_key_s_value_is_found_again_and_a_new_one_takes_its_place():
     key = jnp.eye(KEY)[None, :, None].repeat(3, 0)[:, :2]  # two rows, each with a key of its own
     value = jnp.arange(3.0 * 2 * VALUE).reshape(3, 2, 1, VALUE)

@@ -1,9 +1,11 @@
 """Specs of the other models: sizes that cannot be are refused, and what `build` makes fits its spec."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from icrl.errors import SpecError
-from icrl.models import MODELS
+from icrl.models import MODELS, ModelSpec
 from icrl.models.deltanet import DeltaNetSpec
 from icrl.models.hybrid import HybridSpec
 from icrl.models.mlp import MLPSpec
@@ -36,6 +38,18 @@ def test_impossible_sizes_are_refused(spec, fields, message):
     with pytest.raises(SpecError) as error:
         spec(**fields)
     assert str(error.value) == message
+
+
+def test_a_width_that_is_no_field_cannot_be_changed():
+    class Fixed(ModelSpec):
+        width = 8
+
+        def build(self, name=None):
+            raise NotImplementedError
+
+    fixed = dataclass(frozen=True)(Fixed)()
+    with pytest.raises(SpecError, match=r"^width: got 4; expected 8: it is no field of Fixed$"):
+        fixed.of_width(4)
 
 
 def test_every_model_has_a_kind_of_its_own_and_works_by_default():

@@ -36,7 +36,7 @@ def load_models(spec: str, names: Sequence[str] | None, scale: str | None = None
 
 
 def record_folder(experiment: str, out: Path | None) -> Path:
-    """Where records of an experiment go, made if it is not there: another than the default's has a folder of its own.
+    """Where records of an experiment go, made if it is not there; only the default's go to the folder of all.
 
     Raises:
         UserError, MachineError: it cannot be, or cannot be written.

@@ -29,7 +29,9 @@ def report(results: Path | None = None, *, out: Path | None = None) -> None:
     out = out or results
     comparisons, grids = load_comparisons(results), load_grids(results)
     folder = results / "benchmark"
-    files = [file for name in BENCHMARKS for file in (folder / f"{name}.json", *sorted(folder.glob(f"*/{name}.json")))]
+    files = [
+        file for name in BENCHMARKS for file in (folder / f"{name}.json", *sorted(folder.glob(f"[!.]*/{name}.json")))
+    ]
     sections = _benchmark_sections({file: read_object(file) for file in files if file.exists()}, results, out)
     captions = {comparison.name: illustrate(comparison, out / "figures") for comparison in comparisons}
     captions |= {grid.name: illustrate_grid(grid, out / "figures") for grid in grids}

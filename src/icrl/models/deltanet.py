@@ -5,9 +5,9 @@ decays ``a_t`` in (0, 1) and rates ``b_t`` in (0, 1), all of them functions of t
 
     S_t = M_t + b_t k_t (v_t - M_t^T k_t)^T,    M_t = a_t (1 - d_t) S_{t-1},    o_t = S_t^T q_t,    t = 0 .. T-1
 
-A step is one of gradient descent on ``|S^T k_t - v_t|^2``: memory learns, within the context, which value goes with
-which key. It is linear in its state, as S5's is, but the transition ``a_t (I - b_t k_t k_t^T)`` depends on the input
-and is not diagonal.
+A step is one of gradient descent, of size b_t from M_t, on ``|S^T k_t - v_t|^2 / 2``: memory learns, within the
+context, which value goes with which key. It is linear in its state, as S5's is, but the transition
+``a_t (I - b_t k_t k_t^T)`` depends on the input and is not diagonal.
 
 `delta_rule` computes this in chunks of time (arXiv 2406.06484, section 3). Within a chunk that S enters, what steps
 write, ``e_t = b_t (v_t - M_t^T k_t)``, solves the triangular system
@@ -33,14 +33,17 @@ from icrl.types import PyTree
 CHUNK_STEPS = 16
 """C, steps of a chunk at most."""
 
+LEAST_LOG_DECAY = -30.0
+"""In float32 ``exp(-30)`` is nothing beside 1, and the digits of sums with much lower ones would be lost."""
+
 SHORTEST, LONGEST = 4.0, 128.0
 """Time constants of the heads at the start, in steps, with even ratios between them."""
 
 
 @dataclass(frozen=True)
 class DeltaNetSpec(ModelSpec):
-    """A residual stack of Gated DeltaNet layers, without the original's short convolutions, norms of what is read, and
-    feed-forward blocks."""
+    """A residual stack of Gated DeltaNet layers: decays are a sigmoid of the input, and the original's short
+    convolutions, norms of what is read and feed-forward blocks are left out."""
 
     kind: Literal["deltanet"] = "deltanet"
     width: PositiveInt = 64
@@ -86,9 +89,9 @@ class DeltaNetLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, state_BNKV: Float[Array, "B N D D"], x_TBH: Float[Array, "T B H"], reset_TB: Bool[Array, "T B"]
-    ) -> tuple[Float[Array, "B N D D"], Float[Array, "T B H"]]:
-        """One layer of `DeltaNet`."""
+        self, state_BNKV: Float[Array, "B N K K"], x_TBH: Float[Array, "T B H"], reset_TB: Bool[Array, "T B"]
+    ) -> tuple[Float[Array, "B N K K"], Float[Array, "T B H"]]:
+        """One layer of `DeltaNet`; V = K."""
         heads, size = self.spec.num_heads, self.spec.head_size
         inputs = nn.LayerNorm(name="norm")(x_TBH) if self.spec.norm == "layer" else x_TBH
 
@@ -98,7 +101,7 @@ class DeltaNetLayer(nn.Module):
         steps = jnp.geomspace(SHORTEST, LONGEST, heads)
         decay = nn.Dense(heads, bias_init=lambda *_: jnp.log(steps - 1), name="decay")(inputs)
         rate = nn.Dense(heads, name="rate")(inputs)
-        state_BNKV, o_TBND = delta_rule(
+        state_BNKV, o_TBNV = delta_rule(
             unit(by_head("query")),
             unit(by_head("key")),
             by_head("value"),
@@ -107,9 +110,9 @@ class DeltaNetLayer(nn.Module):
             reset_TB,
             state_BNKV,
         )
-        o_TBG = o_TBND.reshape(*x_TBH.shape[:2], heads * size)
+        read = o_TBNV.reshape(*x_TBH.shape[:2], heads * size)
         gate = nn.silu(nn.Dense(heads * size, name="gate")(inputs))
-        return state_BNKV, x_TBH + nn.Dense(self.spec.width, name="out")(o_TBG * gate)
+        return state_BNKV, x_TBH + nn.Dense(self.spec.width, name="out")(read * gate)
 
 
 def unit(x: Float[Array, "*S D"]) -> Float[Array, "*S D"]:
@@ -129,11 +132,21 @@ def delta_rule(
     """The last state and the outputs ``o`` of the recurrence above, from the state before the first step.
 
     A row's outputs and last state are NaN from the first step on where something of its was not finite, until the next
-    reset; nothing of that, in value or gradient, reaches beyond.
+    reset; nothing of that, in value or gradient, reaches beyond. What overflows on the way is not held back.
     """
-    spoilt_TB, (query_TBNK, key_TBNK, value_TBNV, log_decay_TBN, rate_TBN), state_BNKV = _spoilt(
+    spoilt_TB, (query, key, value, log_decay, rate), state_BNKV = _spoilt(
         (query_TBNK, key_TBNK, value_TBNV, log_decay_TBN, rate_TBN), reset_TB, state_BNKV
     )
+    with jax.default_matmul_precision("highest"):  # as S5's recurrence, which no product of matrices rounds
+        state_BNKV, outputs_TBNV = _in_chunks(query, key, value, log_decay, rate, reset_TB, state_BNKV)
+    return (
+        jnp.where(spoilt_TB[-1, :, None, None, None], jnp.nan, state_BNKV),
+        jnp.where(spoilt_TB[..., None, None], jnp.nan, outputs_TBNV),
+    )
+
+
+def _in_chunks(query_TBNK, key_TBNK, value_TBNV, log_decay_TBN, rate_TBN, reset_TB, state_BNKV):
+    """`delta_rule` of what is finite."""
     num_steps = len(key_TBNK)
     length = min(num_steps, CHUNK_STEPS)
 
@@ -145,7 +158,8 @@ def delta_rule(
     rate = chunks(rate_TBN)[..., None]
     episode = jnp.cumsum(chunks(reset_TB[..., None]), -1)  # [G, B, 1, C]; 0 is the one that enters
     seen = (episode[..., :, None] == episode[..., None, :]) & jnp.tril(jnp.ones((length, length), bool))
-    decayed = jnp.where(seen, chunks(log_decay_TBN)[..., None, :], 0.0).sum(-1)  # since the episode's start, or S's
+    log_decay = jnp.maximum(chunks(log_decay_TBN), LEAST_LOG_DECAY)
+    decayed = jnp.where(seen, log_decay[..., None, :], 0.0).sum(-1)  # since the episode's start, or S's
     left = jnp.exp(jnp.where(seen, decayed[..., :, None] - decayed[..., None, :], -jnp.inf))  # D_ti
     left_of_state = jnp.exp(jnp.where(episode == 0, decayed, -jnp.inf))[..., None]  # D_t
 
@@ -161,11 +175,7 @@ def delta_rule(
     kept = (key * left[..., -1, :, None]).mT
     chunked = own, of_state, left * (query @ key.mT), left_of_state * query, kept, left_of_state[..., -1:, :]
     state_BNKV, outputs = jax.lax.scan(through, state_BNKV, chunked)
-    outputs_TBNV = jnp.moveaxis(outputs, 3, 1).reshape(-1, *value_TBNV.shape[1:])[:num_steps]
-    return (
-        jnp.where(spoilt_TB[-1, :, None, None, None], jnp.nan, state_BNKV),
-        jnp.where(spoilt_TB[..., None, None], jnp.nan, outputs_TBNV),
-    )
+    return state_BNKV, jnp.moveaxis(outputs, 3, 1).reshape(-1, *value_TBNV.shape[1:])[:num_steps]
 
 
 @jax.custom_jvp
@@ -173,8 +183,8 @@ def unit_lower_inverse(x: Float[Array, "*S C C"]) -> Float[Array, "*S C C"]:
     """The inverse of ``I + L``, L being what lies below the diagonal of ``x``.
 
     Blocks on the diagonal are inverted, of sizes 1, 2, 4 and so on, each from the inverses of its halves: as accurate
-    as solving row by row, with products of matrices alone. (`jax.scipy.linalg.solve_triangular`, inside a loop, halted
-    trainings for good on CPUs.)
+    as solving row by row, with products of matrices alone. (With `jax.scipy.linalg.solve_triangular` trainings hung on
+    a CPU, inside their loops.)
     """
     row, column = jnp.indices(x.shape[-2:])
     inverse = jnp.broadcast_to(jnp.eye(x.shape[-1], dtype=x.dtype), x.shape)

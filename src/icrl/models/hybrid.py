@@ -20,11 +20,11 @@ Part = S5Spec | GRUSpec | LSTMSpec | DeltaNetSpec | TransformerSpec | MLPSpec
 
 @dataclass(frozen=True)
 class HybridSpec(ModelSpec):
-    """Models one after the other, each given what the one before gives."""
+    """Models of icrl's own one after the other, each given what the one before gives."""
 
     kind: Literal["hybrid"] = "hybrid"
     parts: tuple[Part, ...] = (S5Spec(num_layers=1), DeltaNetSpec(num_layers=1))
-    """From the input on, all of one width."""
+    """From the input on, all of one width; a scale or an override gives the whole list anew."""
 
     @property
     def width(self) -> int:  # type: ignore[override]

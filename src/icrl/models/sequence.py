@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
+from icrl.errors import SpecError
 from icrl.fields import Spec
 from icrl.types import PyTree
 
@@ -50,4 +51,6 @@ class ModelSpec(Spec, abc.ABC):
         Raises:
             SpecError: it cannot have that one.
         """
+        if "width" not in self.__dataclass_fields__:
+            raise SpecError.of("width", got=width, expected=f"{self.width}: it is no field of {type(self).__name__}")
         return replace(self, width=width)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from icrl.models import ModelSpec, TransformerSpec
+from icrl.models import HybridSpec, ModelSpec, TransformerSpec
 from icrl.timing.matching import num_parameters
 from icrl.timing.programs import Clock, Interval, Program, interleave, ratios, scaling_exponent
 from icrl.timing.spec import BenchmarkSpec
@@ -26,7 +26,7 @@ def sequence_programs(spec: ModelSpec, length: int, rows: int, clock: Clock) -> 
     Inputs are normal draws; each step of each row starts an episode with probability 1/64. A transformer's window is
     as long as the sequence.
     """
-    model, params = spec.build(), _fresh_params(replace(spec, window=1) if isinstance(spec, TransformerSpec) else spec)
+    model, params = spec.build(), _fresh_params(_of_window(spec, 1))
     x_key, reset_key = jax.random.split(jax.random.PRNGKey(0))
     x_TBH = jax.random.normal(x_key, (length, rows, spec.width))
     reset_TB = jax.random.bernoulli(reset_key, 1 / 64, (length, rows))
@@ -52,6 +52,13 @@ def _fresh_params(spec: ModelSpec) -> PyTree:
     return jax.jit(model.init)(jax.random.PRNGKey(0), model.initial_state(1), x, reset)
 
 
+def _of_window(spec: ModelSpec, window: int) -> ModelSpec:
+    """The same with another window, where it has one."""
+    if isinstance(spec, HybridSpec):
+        return replace(spec, parts=tuple(_of_window(part, window) for part in spec.parts))
+    return replace(spec, window=window) if isinstance(spec, TransformerSpec) else spec
+
+
 def measure_length(
     models: Mapping[str, ModelSpec],
     length: int,
@@ -70,7 +77,7 @@ def measure_length(
     records: dict[str, Record] = {}
     timed: dict[tuple[str, str], Program] = {}
     for name, model in models.items():
-        model = replace(model, window=length) if isinstance(model, TransformerSpec) else model
+        model = _of_window(model, length)
         records[name] = {"model": name, "length": length, "rows": spec.rows, "spec": asdict(model)}
         if reason := _too_slow([found[name] for found in previous if name in found], length, spec.max_seconds):
             records[name]["skipped"] = reason
