@@ -26,10 +26,10 @@ HEADERS = {name: path.read_text() for name, path in shipped_specs().items() if n
 README = (ROOT / "README.md").read_text()
 MODELS = {
     "S5 without reset": "s5_no_reset",
+    "S5 and DeltaNet": "s5_deltanet",
     "S5": "s5",
     "GRU": "gru",
     "LSTM": "lstm",
-    "S5 and DeltaNet": "s5_deltanet",
     "DeltaNet": "deltanet",
     "ransformer": "transformer",
     "MLP": "mlp",

@@ -29,12 +29,13 @@ MODEL_STYLES = {
     "gru": ("#E69F00", "s"),
     "lstm": ("#D55E00", "D"),
     "deltanet": ("#000000", "*"),
+    "s5_deltanet": ("#882255", "p"),
     "transformer": ("#009E73", "^"),
     "mlp": ("#707070", "X"),
 }
 """Colour and marker of each model: the colours of Okabe and Ito, which the colour-blind can tell apart."""
-SPARE_COLOURS = ("#8C6D31", "#6A3D9A", "#882255")
-SPARE_MARKERS = ("<", ">", "p", "h", "d", "8", "1", "2", "3", "4", "x", "+")
+SPARE_COLOURS = ("#8C6D31", "#6A3D9A", "#117733")
+SPARE_MARKERS = ("<", ">", "h", "d", "8", "1", "2", "3", "4", "x", "+")
 """For models without a style of their own; more of them have more colours."""
 RC: dict[Any, Any] = {
     "axes.axisbelow": True,
