@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from icrl.fields import PositiveInt
-from icrl.models.sequence import ModelSpec, SequenceModel
+from icrl.models.sequence import ModelSpec, SequenceModel, in_turn
 from icrl.types import PyTree
 
 CHUNK_STEPS = 16
@@ -75,11 +75,8 @@ class DeltaNet(SequenceModel):
         self, state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
     ) -> tuple[PyTree, Float[Array, "T B H"]]:
         """See `SequenceModel`."""
-        new_state = []
-        for index, layer_state in enumerate(state):
-            layer_state, x = DeltaNetLayer(self.spec, name=f"layer_{index}")(layer_state, x, reset)
-            new_state.append(layer_state)
-        return tuple(new_state), x
+        layers = [DeltaNetLayer(self.spec, name=f"layer_{index}") for index in range(self.spec.num_layers)]
+        return in_turn(layers, state, x, reset)
 
 
 class DeltaNetLayer(nn.Module):

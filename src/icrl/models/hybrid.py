@@ -11,7 +11,7 @@ from icrl.models.deltanet import DeltaNetSpec
 from icrl.models.mlp import MLPSpec
 from icrl.models.recurrent import GRUSpec, LSTMSpec
 from icrl.models.s5 import S5Spec
-from icrl.models.sequence import ModelSpec, SequenceModel
+from icrl.models.sequence import ModelSpec, SequenceModel, in_turn
 from icrl.models.transformer import TransformerSpec
 from icrl.types import PyTree
 
@@ -65,8 +65,5 @@ class Hybrid(SequenceModel):
         self, state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
     ) -> tuple[PyTree, Float[Array, "T B H"]]:
         """See `SequenceModel`."""
-        new_state = []
-        for index, (part, part_state) in enumerate(zip(self.spec.parts, state, strict=True)):
-            part_state, x = part.build(f"part_{index}")(part_state, x, reset)
-            new_state.append(part_state)
-        return tuple(new_state), x
+        parts = [part.build(f"part_{index}") for index, part in enumerate(self.spec.parts)]
+        return in_turn(parts, state, x, reset)

@@ -18,7 +18,7 @@ from icrl.fields import PositiveFloat, PositiveInt
 from icrl.models.hippo import hippo_eigenpairs
 from icrl.models.pairs import to_complex, to_halves
 from icrl.models.scan import Schedule, reference_scan, resettable_scan
-from icrl.models.sequence import ModelSpec, SequenceModel
+from icrl.models.sequence import ModelSpec, SequenceModel, in_turn
 from icrl.types import PyTree
 
 Gate = Literal["full_glu", "half_glu1", "half_glu2", "gelu"]
@@ -102,11 +102,8 @@ class S5(SequenceModel):
         """See `SequenceModel`."""
         if not self.spec.reset:
             reset = jnp.zeros_like(reset)
-        new_state = []
-        for index, layer_state in enumerate(state):
-            layer_state, x = S5Layer(self.spec, name=f"layer_{index}")(layer_state, x, reset)
-            new_state.append(layer_state)
-        return tuple(new_state), x
+        layers = [S5Layer(self.spec, name=f"layer_{index}") for index in range(self.spec.num_layers)]
+        return in_turn(layers, state, x, reset)
 
 
 class S5Layer(nn.Module):

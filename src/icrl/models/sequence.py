@@ -6,6 +6,7 @@ or in two halves gives the same outputs; nothing, value or gradient, crosses a r
 """
 
 import abc
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -29,6 +30,17 @@ class SequenceModel(nn.Module):
         self, state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
     ) -> tuple[PyTree, Float[Array, "T B H"]]:
         """Consumes ``x`` and ``reset`` from ``state``; gives the new state and ``y``."""
+
+
+def in_turn(
+    layers: Iterable[Callable[..., Any]], state: PyTree, x: Float[Array, "T B H"], reset: Bool[Array, "T B"]
+) -> tuple[PyTree, Float[Array, "T B H"]]:
+    """Layers or models one after the other, each with its own part of the state; the new state and the last's y."""
+    new_state = []
+    for layer, layer_state in zip(layers, state, strict=True):
+        layer_state, x = layer(layer_state, x, reset)
+        new_state.append(layer_state)
+    return tuple(new_state), x
 
 
 class ModelSpec(Spec, abc.ABC):
