@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -284,3 +284,15 @@ def test_one_evaluation_is_illustrated_alone_or_beside_the_memoryless(tmp_path: 
     beside = Comparison.of(s5, mlp)
     assert beside.headline == (s5, mlp)
     assert not beside.has_ladder
+
+
+def test_a_saved_figure_keeps_the_colour_of_every_model(tmp_path: Path):
+    styles = model_styles([*MODEL_STYLES, *(f"variant_{number}" for number in range(8))])
+    figure = Figure()
+    axes = figure.subplots()
+    for number, (colour, _) in enumerate(styles.values()):
+        axes.plot([0, 10], [number, number + 5], color=colour)
+        axes.fill_between([0, 10], [number - 4, number], [number + 4, number + 10], color=colour, alpha=0.2)
+    pixels = np.asarray(Image.open(save(figure, tmp_path / "figure.png")).convert("RGB")).reshape(-1, 3)
+    distances = {m: np.abs(pixels - 255 * np.array(to_rgb(colour))).max(-1).min() for m, (colour, _) in styles.items()}
+    assert max(distances.values()) < 8, distances

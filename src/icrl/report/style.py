@@ -119,11 +119,11 @@ def add_legend(figure: Figure, models: Iterable[str]) -> None:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG of few colours, small enough to commit, and return its path."""
+    """Write a PNG of 256 colours, small enough to commit with every model's own kept, and return its path."""
     with _own_settings():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.quantize(64, dither=Image.Dither.NONE).save(path, format="png", optimize=True)
+    image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, format="png", optimize=True)
     return path
