@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -174,6 +175,20 @@ def test_states_rewards_and_observations_are_playgrounds_from_the_same_start(bod
     np.testing.assert_allclose(ours.observation * np.array(BODIES[body].observation_scale), observation, atol=1e-4)
     np.testing.assert_allclose(ours.reward, reward, atol=1e-5)
     assert not done.any() and not ours.ended.any()
+
+
+@needs_playground
+@pytest.mark.parametrize("body", ["ball_in_cup", "finger_spin", "finger_turn"])
+def test_however_it_is_pushed_only_the_parts_named_reach_the_ground(body: str):
+    mujoco, model = import_module("mujoco"), playground_of(SUITE[body], 0).mj_model
+    data, random, touched = mujoco.MjData(model), np.random.default_rng(0), set()
+    for _ in range(300):
+        data.ctrl[:] = random.choice([-1.0, 1.0], size=model.nu)
+        for _ in range(random.integers(1, 300)):
+            mujoco.mj_step(model, data)
+            pairs = [{model.geom(geom).name for geom in contact.geom} for contact in data.contact]
+            touched |= {geom for pair in pairs if "ground" in pair for geom in pair - {"ground"}}
+    assert touched == set(BODIES[body].reaches_ground)
 
 
 # ---- Against the Control Suite itself
