@@ -17,6 +17,9 @@ from icrl.types import PyTree
 
 MatmulPrecision = Literal["default", "high", "highest"]
 
+Privileged = Float[Array, "*T B W"] | tuple[()]
+"""As in `Timestep`: shown to a privileged critic, or nothing."""
+
 ACTIVATIONS = {"gelu": nn.gelu, "leaky_relu": nn.leaky_relu, "relu": nn.relu, "tanh": nn.tanh}
 
 
@@ -64,6 +67,13 @@ class PolicyOutput(NamedTuple):
     """The sequence model's output, which the heads read, and what a learner unrolls from it."""
     value_logits: Float[Array, "*T B K"] | None = None
     """Of the value's bins, where it is learned as a distribution."""
+    privileged_value: Float[Array, "*T B"] | None = None
+    """What a privileged critic says, where it was shown what is hidden."""
+
+    @property
+    def best_value(self) -> Float[Array, "*T B"]:
+        """The privileged critic's value, or else the agent's own."""
+        return self.value if self.privileged_value is None else self.privileged_value
 
 
 class Policy(nn.Module):
@@ -77,6 +87,8 @@ class Policy(nn.Module):
     action_space: Space
     value_support: TwoHot | None = None
     """Bins, for a learner that learns the value as a distribution over them."""
+    privileged_size: int = 0
+    """Length of what a privileged critic is shown; 0: there is none."""
 
     @nn.nowrap
     def initial_memory(self, batch: int) -> PyTree:
@@ -85,26 +97,54 @@ class Policy(nn.Module):
 
     @nn.nowrap
     def run(
-        self, params: PyTree, memory: PyTree, observation: Float[Array, "T B O"], reset: Bool[Array, "T B"]
+        self,
+        params: PyTree,
+        memory: PyTree,
+        observation: Float[Array, "T B O"],
+        reset: Bool[Array, "T B"],
+        privileged: Privileged = (),
     ) -> tuple[PyTree, PolicyOutput]:
         """The policy with given parameters."""
-        return self.apply(params, memory, observation, reset)  # type: ignore[return-value]
+        return self.apply(params, memory, observation, reset, privileged)  # type: ignore[return-value]
 
     @nn.nowrap
     def act(
-        self, params: PyTree, memory: PyTree, observation: Float[Array, "B O"], reset: Bool[Array, " B"]
+        self,
+        params: PyTree,
+        memory: PyTree,
+        observation: Float[Array, "B O"],
+        reset: Bool[Array, " B"],
+        privileged: Privileged = (),
     ) -> tuple[PyTree, PolicyOutput]:
         """`run` for one step."""
-        memory, output = self.run(params, memory, observation[None], reset[None])
+        steps = jax.tree.map(lambda leaf: leaf[None], (observation, reset, privileged))
+        memory, output = self.run(params, memory, *steps)
         return memory, jax.tree.map(lambda leaf: leaf[0], output)
 
     @nn.compact
     def __call__(
-        self, memory: PyTree, observation: Float[Array, "T B O"], reset: Bool[Array, "T B"]
+        self,
+        memory: PyTree,
+        observation: Float[Array, "T B O"],
+        reset: Bool[Array, "T B"],
+        privileged: Privileged = (),
     ) -> tuple[PyTree, PolicyOutput]:
         """Consumes a sequence; gives the new memory and what it says at every step."""
         with jax.default_matmul_precision(self.spec.matmul_precision):
-            return self._output(memory, observation, reset)
+            memory, output = self._output(memory, observation, reset)
+            if self.privileged_size and self.is_initializing():
+                privileged = jnp.zeros((*reset.shape, self.privileged_size))
+            if not isinstance(privileged, tuple):
+                output = output._replace(privileged_value=self._judge(output.features, privileged))
+            return memory, output
+
+    def _judge(self, features: jax.Array, privileged: jax.Array) -> jax.Array:
+        """The privileged critic's value. It reads the agent's memory, and what it learns does not change that."""
+        x = jnp.concatenate([jax.lax.stop_gradient(features), privileged], axis=-1)
+        for index, size in enumerate(self.spec.encoder):
+            x = self._activate(nn.Dense(size, name=f"critic_{index}")(x))
+        final = nn.Dense(1, kernel_init=nn.initializers.orthogonal(self.spec.value_scale), name="critic")
+        return final(x)[..., 0]
 
     def _output(self, memory: PyTree, observation: jax.Array, reset: jax.Array) -> tuple[PyTree, PolicyOutput]:
         x = observation

@@ -79,6 +79,7 @@ def rollout(
             bootstrap=bootstrap,
             trial=after.trial,
             trial_return=after.trial_return,
+            privileged=now.privileged,
             extras=decision.extras,
         )
 

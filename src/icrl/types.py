@@ -62,6 +62,8 @@ class Timestep(NamedTuple):
     """Index of the trial that ``reward`` belongs to."""
     trial_return: Float[Array, " B"]
     """That trial's return so far, this reward included."""
+    privileged: Float[Array, "B W"] | tuple[()] = ()
+    """What a privileged critic sees beside the observation, where there is one."""
 
 
 class Trajectory(NamedTuple):
@@ -92,6 +94,8 @@ class Trajectory(NamedTuple):
     """Index of the trial within the episode."""
     trial_return: Float[Array, "T B"]
     """Return of the trial up to and including this reward."""
+    privileged: Float[Array, "T B W"] | tuple[()] = ()
+    """As in `Timestep`."""
     extras: PyTree = ()
     """What else the agent said when acting and its learner asks for, such as a distribution; leaves ``[T, B, ...]``."""
 

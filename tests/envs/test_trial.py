@@ -134,7 +134,8 @@ def test_rows_stay_bound_to_their_tasks(played: tuple[Timestep, np.ndarray]):
 
 
 def test_every_leaf_has_its_documented_dtype(timesteps: Timestep):
-    dtypes = {name: leaf.dtype.name for name, leaf in timesteps._asdict().items()}
+    assert timesteps.privileged == ()
+    dtypes = {name: leaf.dtype.name for name, leaf in timesteps._asdict().items() if name != "privileged"}
     flags = dict.fromkeys(("episode_start", "trial_start", "terminated", "truncated"), "bool")
     floats = dict.fromkeys(("observation", "reward", "final_observation", "trial_return"), "float32")
     assert dtypes == {**flags, **floats, "trial": "int32"}

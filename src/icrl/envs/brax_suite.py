@@ -108,6 +108,15 @@ class BraxBody(Environment):
             parts.append(jnp.atleast_1d((2 * getattr(task, name) - low - high) / span))
         return jnp.concatenate(parts)
 
+    @property
+    def privileged_size(self) -> int:
+        """That of the observation, and of what is hidden."""
+        return self.observation_size + self.hidden_size
+
+    def privileged(self, task: BraxParameters, state: pipeline.State) -> jax.Array:
+        """The observation, and what is hidden."""
+        return jnp.concatenate([self._observe(task, state), self.hidden(task)])
+
     def reset(self, task: BraxParameters, *, key: Key) -> tuple[pipeline.State, jax.Array]:
         """Draws positions and velocities uniformly from the task's ranges."""
         q_key, qd_key = jax.random.split(key)
@@ -115,7 +124,7 @@ class BraxBody(Environment):
         q = jax.random.uniform(q_key, low.shape, minval=low, maxval=high)
         qd = jax.random.uniform(qd_key, low.shape, minval=-0.05, maxval=0.05)
         state = pipeline.init(self._system(task), q, qd)
-        return state, self.body.observe(self._motion(task, state), self._target(task))
+        return state, self._observe(task, state)
 
     def step(
         self, task: BraxParameters, state: pipeline.State, action: jax.Array, *, key: Key
@@ -179,6 +188,9 @@ class BraxBody(Environment):
                 "link.transform.pos": system.link.transform.pos * task.length,
             }
         )
+
+    def _observe(self, task: BraxParameters, state: pipeline.State) -> jax.Array:
+        return self.body.observe(self._motion(task, state), self._target(task))
 
     def _motion(self, task: BraxParameters, state: pipeline.State) -> Motion:
         tip = jnp.array(self.body.tip) * self._fixed(task).length

@@ -51,6 +51,16 @@ class Environment(abc.ABC):
         del task
         return jnp.zeros(0)
 
+    @property
+    def privileged_size(self) -> int:
+        """Length of what `privileged` gives."""
+        return self.hidden_size
+
+    def privileged(self, task: PyTree, state: PyTree) -> Float[Array, " W"]:
+        """What a critic may see that only training has: what is hidden, and the state as far as it says more."""
+        del state
+        return self.hidden(task)
+
     def picture(self, task: PyTree, state: PyTree) -> Picture | None:
         """The state as a person sees it, outside of any compiled program; None where there is nothing to draw."""
         del task, state
@@ -108,6 +118,15 @@ class Wrapper(Environment):
     def hidden(self, task: PyTree) -> Float[Array, " H"]:
         """What the environment within hides."""
         return self.inner.hidden(task)
+
+    @property
+    def privileged_size(self) -> int:
+        """That of the environment within."""
+        return self.inner.privileged_size
+
+    def privileged(self, task: PyTree, state: PyTree) -> Float[Array, " W"]:
+        """That of the environment within."""
+        return self.inner.privileged(task, state)
 
     def picture(self, task: PyTree, state: PyTree) -> Picture | None:
         """That of the environment within."""

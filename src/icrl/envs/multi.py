@@ -59,6 +59,11 @@ class Environments:
         return self.members[0].observation_size
 
     @property
+    def privileged_size(self) -> int:
+        """Length of what a privileged critic sees of a row: which task it is, and what its environment has."""
+        return len(self.tasks) + max(member.privileged_size for member in self.members)
+
+    @property
     def action_space(self) -> Space:
         """What `step` accepts, per row."""
         return self.members[0].action_space
@@ -81,7 +86,7 @@ class Environments:
             task_index = jnp.repeat(jnp.arange(len(member.tasks)), self.rows_per_task)
             started.append(member.reset(task_index, key=key_B[first : first + len(task_index)]))
             first += len(task_index)
-        return tuple(state for state, _ in started), _join([timestep for _, timestep in started])
+        return self._join(started)
 
     def step(
         self, states: tuple[EpisodeState, ...], action: Shaped[Array, "B ..."], *, key: Key
@@ -92,8 +97,17 @@ class Environments:
             rows = slice(first, first + state.step.shape[0])
             stepped.append(member.step(state, action[rows], key=key[rows]))
             first = rows.stop
-        return tuple(state for state, _ in stepped), _join([timestep for _, timestep in stepped])
+        return self._join(stepped)
 
-
-def _join(timesteps: Sequence[Timestep]) -> Timestep:
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *timesteps)
+    def _join(self, of_members: Sequence[tuple[EpisodeState, Timestep]]) -> tuple[tuple[EpisodeState, ...], Timestep]:
+        states, timesteps, first = [], [], 0
+        for member, (state, timestep) in zip(self.members, of_members, strict=True):
+            if not isinstance(timestep.privileged, tuple):
+                which = jax.nn.one_hot(first + state.task_index, len(self.tasks))
+                seen = jnp.concatenate([which, timestep.privileged], axis=-1)
+                room = self.privileged_size - seen.shape[-1]
+                timestep = timestep._replace(privileged=jnp.pad(seen, ((0, 0), (0, room))))
+            states.append(state)
+            timesteps.append(timestep)
+            first += len(member.tasks)
+        return tuple(states), jax.tree.map(lambda *parts: jnp.concatenate(parts), *timesteps)

@@ -200,6 +200,15 @@ class Projected(Environment):
         """What the environment within hides."""
         return self.inner.hidden(task.inner)
 
+    @property
+    def privileged_size(self) -> int:
+        """That of the environment within, and the action matrix."""
+        return self.inner.privileged_size + self.inner.action_space.size * self.action_size
+
+    def privileged(self, task: ProjectedTask, state: PyTree) -> Float[Array, " W"]:
+        """That of the environment within, which is not projected, and the action matrix."""
+        return jnp.concatenate([self.inner.privileged(task.inner, state), task.action_matrix.ravel()])
+
     def picture(self, task: ProjectedTask, state: PyTree) -> Picture | None:
         """That of the environment within, unprojected."""
         return self.inner.picture(task.inner, state)

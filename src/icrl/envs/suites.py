@@ -179,11 +179,17 @@ class TaskSetSpec(Spec):
         return next(split for split, tasks in self.splits.items() if task in tasks)
 
     def build(
-        self, tasks: Sequence[str], num_rows: int, *, trials_per_episode: int | None = None, training: bool = False
+        self,
+        tasks: Sequence[str],
+        num_rows: int,
+        *,
+        trials_per_episode: int | None = None,
+        training: bool = False,
+        privileged: bool = False,
     ) -> Environments:
         """The batch of environments for some of the tasks, by default with the training number of trials.
 
-        In training, rows are staggered and the projections' curriculum holds.
+        In training, rows are staggered and the projections' curriculum holds. ``privileged``: a critic is to see more.
 
         Raises:
             UserError: the suite needs an optional package that is not installed.
@@ -198,6 +204,7 @@ class TaskSetSpec(Spec):
                 training and self.stagger,
                 self.observe_reward,
                 self.observe_previous,
+                privileged,
             )
             for environment in self._environments(tasks)
         )

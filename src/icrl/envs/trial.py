@@ -58,6 +58,8 @@ class Episodes:
     """Append the previous reward to the observation."""
     observe_previous: bool = False
     """Append the change of what the environment shows since the step before."""
+    privileged: bool = False
+    """Give what a privileged critic sees: what the environment has for it, and how far trial and episode are."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -79,6 +81,11 @@ class Episodes:
         """Length of the vector the agent sees."""
         return self.shown_size + self.observe_reward + 2 + self.observe_action * self.action_space.size
 
+    @property
+    def privileged_size(self) -> int:
+        """Length of what a privileged critic sees of a row."""
+        return self.environment.privileged_size + 2
+
     def reset(self, task_index: Int[Array, " B"], *, key: Key) -> tuple[EpisodeState, Timestep]:
         """Starts an episode on every row; ``task_index`` binds rows to tasks for good, ``key`` is ``[B]``."""
         batch = task_index.shape[0]
@@ -88,7 +95,9 @@ class Episodes:
         observation = self._observe([x, *self._change(x, x)], zeros, true, true, self._action_features(None, batch))
         trial = jnp.arange(batch) % self.trials_per_episode if self.stagger else count
         state = EpisodeState(task_index, task, environment, count, trial, zeros, self._keep(x))
-        return state, Timestep(observation, true, true, zeros, false, false, observation, trial, zeros)
+        return state, Timestep(
+            observation, true, true, zeros, false, false, observation, trial, zeros, self._privileged(state)
+        )
 
     def step(self, state: EpisodeState, action: Shaped[Array, "B ..."], *, key: Key) -> tuple[EpisodeState, Timestep]:
         """Takes ``action``, a vector or (discrete) an index, on every row, and resets the rows whose trial it ended.
@@ -139,7 +148,7 @@ class Episodes:
             jnp.where(trial_end, 0.0, trial_return),
             self._keep(x),
         )
-        return state, timestep
+        return state, timestep._replace(privileged=self._privileged(state))
 
     def _start_episode(self, task_index: jax.Array, *, key: Key) -> tuple[PyTree, PyTree, jax.Array]:
         task_key, trial_key = split_keys(key)
@@ -181,6 +190,13 @@ class Episodes:
 
     def _change(self, x, seen) -> list[jax.Array]:
         return [x - seen] if self.observe_previous else []
+
+    def _privileged(self, state: EpisodeState) -> jax.Array | tuple[()]:
+        """What a privileged critic sees at the next step ``[B, W]``, where there is one."""
+        if not self.privileged:
+            return ()
+        shares = jnp.stack([state.step / self.trial_steps, state.trial / self.trials_per_episode], axis=-1)
+        return jnp.concatenate([jax.vmap(self.environment.privileged)(state.task, state.environment), shares], axis=-1)
 
     def _keep(self, x: jax.Array) -> jax.Array | tuple[()]:
         """What the next step's change is measured from."""

@@ -90,6 +90,11 @@ class Hyperparameters(Spec):
         return policy
 
     @property
+    def privileged(self) -> bool:
+        """Whether training has a critic that sees what is hidden."""
+        return False
+
+    @property
     def row_groups(self) -> int:
         """Parts of equal size into which a learner divides the rows of every task."""
         return 1

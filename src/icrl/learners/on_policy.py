@@ -79,9 +79,13 @@ class OnPolicy(Learner):
         act = acting(self.policy, agent.params)
         after, trajectory = rollout(act, self.environments, carry, spec.rollout_steps, key=key)
         now = after.timestep
-        _, last = self.policy.act(agent.params, after.memory, now.observation, now.episode_start)
+        _, last = self.policy.act(agent.params, after.memory, now.observation, now.episode_start, now.privileged)
+        if last.privileged_value is not None:
+            steps = trajectory.observation, trajectory.episode_start, trajectory.privileged
+            _, output = self.policy.run(agent.params, carry.memory, *steps)
+            trajectory = trajectory._replace(value=output.best_value)
         end = trajectory.episode_end | trajectory.terminated if spec.termination_ends_return else trajectory.episode_end
-        following = next_values(trajectory.value, last.value, end, trajectory.bootstrap)
+        following = next_values(trajectory.value, last.best_value, end, trajectory.bootstrap)
         advantage = generalized_advantage(
             spec.reward_scale * trajectory.reward,
             trajectory.value,

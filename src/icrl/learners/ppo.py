@@ -34,6 +34,14 @@ class PPOSpec(OnPolicySpec):
     clip_value: bool = False
     """Also clip the value loss, by ``clip``."""
     max_gradient_norm: PositiveFloat = 0.5
+    privileged_critic: bool = False
+    """Judge actions by a second network that sees, beside the agent's memory, what is hidden from the agent (asymmetric
+    actor-critic, arXiv 1710.06542). Only training has it; what acts never sees more than without."""
+
+    @property
+    def privileged(self) -> bool:
+        """As the spec says."""
+        return self.privileged_critic
 
     @property
     def row_groups(self) -> int:
@@ -72,12 +80,14 @@ class PPO(OnPolicy):
     def loss(self, params: PyTree, batch: Batch) -> tuple[jax.Array, Metrics]:
         """The PPO loss of some rows, replayed from their stored memory."""
         spec, steps = self.spec, batch.trajectory
-        _, output = self.policy.run(params, batch.memory, steps.observation, steps.episode_start)
+        _, output = self.policy.run(params, batch.memory, steps.observation, steps.episode_start, steps.privileged)
         log_ratio = output.distribution.log_prob(steps.action) - steps.log_prob
 
         policy_loss = losses.clipped_surrogate(log_ratio, batch.advantage, spec.clip)
         value_clip = spec.clip if spec.clip_value else jnp.inf
-        value_loss = losses.clipped_value_loss(output.value, steps.value, batch.target, value_clip)
+        value_loss = losses.clipped_value_loss(output.best_value, steps.value, batch.target, value_clip)
+        if output.privileged_value is not None:  # the agent's own value still shapes its memory
+            value_loss += losses.clipped_value_loss(output.value, steps.value, batch.target, jnp.inf)
         entropy = jnp.mean(output.distribution.entropy())
         total = policy_loss + spec.value_weight * value_loss - spec.entropy_weight * entropy
         return total, {

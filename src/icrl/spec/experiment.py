@@ -175,12 +175,17 @@ class ExperimentSpec(Spec):
 
     def build(self) -> Learner:
         """The learner, with its policy and training environments."""
-        environments = self.environment.build(self.environment.train, self.num_rows, training=True)
+        environments = self.environment.build(
+            self.environment.train, self.num_rows, training=True, privileged=self.learner.privileged
+        )
         return self.learner.build(self.build_policy(environments), environments, self.num_updates)
 
     def build_policy(self, environments: Environments) -> Policy:
         """The agent's network for some environments."""
-        return self.learner.network(self.policy.build(self.model, environments.action_space))
+        policy = self.policy.build(self.model, environments.action_space)
+        if self.learner.privileged:
+            policy = policy.clone(privileged_size=environments.privileged_size)
+        return self.learner.network(policy)
 
 
 def training_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
