@@ -80,7 +80,7 @@ def test_the_agent_acts_and_remembers_alike_whatever_the_critic_is_shown():
     blind = ppo.policy.run(params, memory, observation, reset)[1]
     for other in (shown, -shown):
         output = ppo.policy.run(params, memory, observation, reset, other)[1]
-        assert not np.allclose(output.privileged_value, output.value)
+        assert output.privileged_value is not None and not np.allclose(output.privileged_value, output.value)
         jax.tree.map(np.testing.assert_array_equal, blind, output._replace(privileged_value=None))
     assert blind.privileged_value is None
 
@@ -90,7 +90,8 @@ def test_what_it_learns_moves_nothing_of_the_agent():
     params, *given = sequences(ppo, jax.random.key(0))
 
     def judged(params: Any) -> jax.Array:
-        return jnp.sum(ppo.policy.apply(params, *given)[1].privileged_value)  # type: ignore[index]
+        output: Any = ppo.policy.apply(params, *given)
+        return jnp.sum(output[1].privileged_value)
 
     gradients = jax.grad(judged)(params)
     moved = {name for name, leaves in gradients["params"].items() if any(np.any(x) for x in jax.tree.leaves(leaves))}
