@@ -52,9 +52,9 @@ class PolicySpec(Spec):
             found.append(Problem("min_std", show(self.min_std), f"below initial_std = {self.initial_std}"))
         return found
 
-    def build(self, model: ModelSpec, action_space: Space) -> "Policy":
-        """The network for a sequence model and an action space."""
-        return Policy(self, model, action_space)
+    def build(self, model: ModelSpec, action_space: Space, *, privileged_size: int = 0) -> "Policy":
+        """The network for a sequence model and an action space, and for as much as a privileged critic is shown."""
+        return Policy(self, model, action_space, privileged_size=privileged_size)
 
 
 class PolicyOutput(NamedTuple):

@@ -52,6 +52,9 @@ class Walk(Environment):
             return 1.0 - 2.0 * index
         return jnp.array([{"right": 1.0, "left": -1.0}[task] for task in self.tasks])[index]
 
+    def hidden(self, task: jax.Array) -> jax.Array:
+        return task[None] if self.fault == "unsaid" else jnp.zeros(0)
+
     def reset(self, task: jax.Array, *, key: Key) -> tuple[jax.Array, jax.Array]:
         start = jax.random.uniform(key)
         if self.fault == "integer state":
@@ -79,6 +82,7 @@ def suite_of(fault: str) -> Suite:
     ("fault", "promise", "how"),
     [
         ("longer", "Observations are float32", "step's observation is float32[2]; expected float32[1]"),
+        ("unsaid", "Observations are float32", "what is hidden is float32[1]; expected float32[0]"),
         ("float flag", "Observations are float32", "truncated is float32[]; expected bool[]"),
         ("integer state", "Observations are float32", "the state was int32[] and is float32[] after a step"),
         ("log", "Observations and rewards are finite", "rewards are not"),

@@ -49,9 +49,9 @@ def on_the_coin(*, privileged: bool) -> PPO:
     """Rewards are not observed, so that nothing tells the agent."""
     episodes = Episodes(Coin(), 4, 1, observe_reward=False, privileged=privileged)
     environments = Environments((episodes,), 64)
-    policy = PolicySpec(encoder=(16,), heads=()).build(GRUSpec(width=8), environments.action_space)
-    if privileged:
-        policy = policy.clone(privileged_size=environments.privileged_size)
+    shown = environments.privileged_size if privileged else 0
+    network = PolicySpec(encoder=(16,), heads=())
+    policy = network.build(GRUSpec(width=8), environments.action_space, privileged_size=shown)
     spec = PPOSpec(rollout_steps=8, num_minibatches=2, learning_rate=0.02, discount=0.5, privileged_critic=privileged)
     return spec.build(policy, environments, num_updates=40)
 

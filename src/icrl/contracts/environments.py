@@ -90,13 +90,18 @@ def it_says_what_it_is(case: EnvironmentCase) -> None:
 
 
 def types_are_kept(case: EnvironmentCase) -> None:
-    """Observations are float32 [O], rewards float32, ends bool; the state keeps its structure, shapes and dtypes."""
+    """Observations are float32 [O], rewards float32, ends bool; the state keeps its structure, shapes and dtypes.
+
+    What is hidden, and what a privileged critic is shown, have the sizes that are said.
+    """
     it, key = case.environment, jax.random.PRNGKey(0)
     task = jax.eval_shape(lambda: it.sample_task(jnp.int32(0), key=key))
     state, first = jax.eval_shape(lambda task: it.reset(task, key=key), task)
     action = it.action_space.zeros()
     after_state, after = jax.eval_shape(lambda task, state: it.step(task, state, action, key=key), task, state)
     require(isinstance(after, Transition), f"step gives a {type(after).__name__}; expected an icrl.types.Transition")
+    hidden = jax.eval_shape(it.hidden, task)
+    privileged = jax.eval_shape(it.privileged, task, state)
     observation = f"float32[{it.observation_size}]"
     for what, got, expected in (
         ("reset's observation", first, observation),
@@ -104,6 +109,8 @@ def types_are_kept(case: EnvironmentCase) -> None:
         ("reward", after.reward, "float32[]"),
         ("terminated", after.terminated, "bool[]"),
         ("truncated", after.truncated, "bool[]"),
+        ("what is hidden", hidden, f"float32[{it.hidden_size}]"),
+        ("what is privileged", privileged, f"float32[{it.privileged_size}]"),
     ):
         require(type_of(got) == expected, f"{what} is {type_of(got)}; expected {expected}")
     old, new = jax.tree.structure(state), jax.tree.structure(after_state)

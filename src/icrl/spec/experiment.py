@@ -182,10 +182,8 @@ class ExperimentSpec(Spec):
 
     def build_policy(self, environments: Environments) -> Policy:
         """The agent's network for some environments."""
-        policy = self.policy.build(self.model, environments.action_space)
-        if self.learner.privileged:
-            policy = policy.clone(privileged_size=environments.privileged_size)
-        return self.learner.network(policy)
+        shown = environments.privileged_size if self.learner.privileged else 0
+        return self.learner.network(self.policy.build(self.model, environments.action_space, privileged_size=shown))
 
 
 def training_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
