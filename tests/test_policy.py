@@ -36,10 +36,10 @@ def apply(policy: Policy, params: PyTree, observation=OBSERVATION, reset=NEVER):
 
 def test_continuous_actions_start_near_zero_with_the_initial_spread():
     policy, params = fresh(SPEC, Continuous(2))
-    memory, (distribution, value, features, _) = apply(policy, params)
+    memory, (distribution, value, features, _, privileged_value) = apply(policy, params)
     assert isinstance(distribution, Normal)
     assert distribution.mean.shape == distribution.log_std.shape == (T, B, 2)
-    assert value.shape == (T, B)
+    assert value.shape == (T, B) and privileged_value is None
     assert features.shape == (T, B, MODEL.width)
     assert jax.tree.map(jnp.shape, memory) == jax.tree.map(jnp.shape, policy.initial_memory(B))
     assert np.max(np.abs(distribution.mean)) < 0.05
