@@ -71,8 +71,8 @@ class PolicyOutput(NamedTuple):
     """What a privileged critic says, where it was shown what is hidden."""
 
     @property
-    def best_value(self) -> Float[Array, "*T B"]:
-        """The privileged critic's value, or else the agent's own."""
+    def baseline(self) -> Float[Array, "*T B"]:
+        """What advantages are measured against: the privileged critic's value, or else the agent's own."""
         return self.value if self.privileged_value is None else self.privileged_value
 
 

@@ -83,9 +83,9 @@ class OnPolicy(Learner):
         if last.privileged_value is not None:
             steps = trajectory.observation, trajectory.episode_start, trajectory.privileged
             _, output = self.policy.run(agent.params, carry.memory, *steps)
-            trajectory = trajectory._replace(value=output.best_value)
+            trajectory = trajectory._replace(value=output.baseline)
         end = trajectory.episode_end | trajectory.terminated if spec.termination_ends_return else trajectory.episode_end
-        following = next_values(trajectory.value, last.best_value, end, trajectory.bootstrap)
+        following = next_values(trajectory.value, last.baseline, end, trajectory.bootstrap)
         advantage = generalized_advantage(
             spec.reward_scale * trajectory.reward,
             trajectory.value,

@@ -85,7 +85,7 @@ class PPO(OnPolicy):
 
         policy_loss = losses.clipped_surrogate(log_ratio, batch.advantage, spec.clip)
         value_clip = spec.clip if spec.clip_value else jnp.inf
-        value_loss = losses.clipped_value_loss(output.best_value, steps.value, batch.target, value_clip)
+        value_loss = losses.clipped_value_loss(output.baseline, steps.value, batch.target, value_clip)
         if output.privileged_value is not None:  # the agent's own value still shapes its memory
             value_loss += losses.clipped_value_loss(output.value, steps.value, batch.target, jnp.inf)
         entropy = jnp.mean(output.distribution.entropy())
