@@ -131,8 +131,8 @@ def test_the_models_named_are_those_of_the_shipped_experiments():
 
 
 @cache
-def comparison(experiment: str) -> Comparison:
-    [found] = [c for c in load_comparisons(ROOT / "results") if c.name == f"{experiment}-cpu"]
+def comparison(experiment: str, *point: str) -> Comparison:
+    [found] = [c for c in load_comparisons(ROOT / "results") if c.name == "-".join([experiment, "cpu", *point])]
     return found
 
 
@@ -152,6 +152,9 @@ MEASURED = {
         r.model: means(r, "train")[3].estimate for r in comparison("meta_brax").records if r.rung == "gaussian"
     },
     "hidden goals": lambda: {r.model: means(r, "train")[3].estimate for r in comparison("brax_families").headline},
+    "sees the goals": lambda: {
+        r.model: means(r, "train")[3].estimate for r in comparison("brax_families", "privileged").headline
+    },
     "return, trial 16": lambda: {
         r.model: mean_returns(r, "train")[15].estimate for r in comparison("meta_cartpole").headline
     },
