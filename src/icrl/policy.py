@@ -1,5 +1,6 @@
 """The agent: encoder, sequence model, action distribution and value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -141,10 +142,7 @@ class Policy(nn.Module):
     def _judge(self, features: jax.Array, privileged: jax.Array) -> jax.Array:
         """The privileged critic's value. It reads the agent's memory, and what it learns does not change that."""
         x = jnp.concatenate([jax.lax.stop_gradient(features), privileged], axis=-1)
-        for index, size in enumerate(self.spec.encoder):
-            x = self._activate(nn.Dense(size, name=f"critic_{index}")(x))
-        final = nn.Dense(1, kernel_init=nn.initializers.orthogonal(self.spec.value_scale), name="critic")
-        return final(x)[..., 0]
+        return self._head("critic", x, 1, self.spec.encoder, scale=self.spec.value_scale)[..., 0]
 
     def _output(self, memory: PyTree, observation: jax.Array, reset: jax.Array) -> tuple[PyTree, PolicyOutput]:
         x = observation
@@ -153,21 +151,23 @@ class Policy(nn.Module):
         memory, y = self.model_spec.build(name="model")(memory, x, reset)
         distribution = self._distribution(y)
         if self.value_support is None:
-            return memory, PolicyOutput(distribution, self._head("value", y, 1, scale=self.spec.value_scale)[..., 0], y)
-        logits = self._head("value", y, self.value_support.num_bins, scale=0.01)
+            value = self._head("value", y, 1, self.spec.heads, scale=self.spec.value_scale)[..., 0]
+            return memory, PolicyOutput(distribution, value, y)
+        logits = self._head("value", y, self.value_support.num_bins, self.spec.heads, scale=0.01)
         return memory, PolicyOutput(distribution, self.value_support.decode(logits), y, logits)
 
     def _distribution(self, y: jax.Array) -> Distribution:
         size = distribution_size(self.action_space)
         if isinstance(self.action_space, Discrete) or self.spec.state_dependent_std:
-            return to_distribution(self.spec, self.action_space, self._head("action", y, size, scale=0.01))
-        mean = self._head("action", y, size // 2, scale=0.01)
+            outputs = self._head("action", y, size, self.spec.heads, scale=0.01)
+            return to_distribution(self.spec, self.action_space, outputs)
+        mean = self._head("action", y, size // 2, self.spec.heads, scale=0.01)
         std = jnp.broadcast_to(self.param("std", nn.initializers.zeros, (size // 2,)), mean.shape)
         return to_distribution(self.spec, self.action_space, jnp.concatenate([mean, std], axis=-1))
 
-    def _head(self, name: str, y: jax.Array, size: int, *, scale: float) -> jax.Array:
-        for index, hidden in enumerate(self.spec.heads):
-            y = self._activate(nn.Dense(hidden, name=f"{name}_{index}")(y))
+    def _head(self, name: str, y: jax.Array, size: int, hidden: Sequence[int], *, scale: float) -> jax.Array:
+        for index, width in enumerate(hidden):
+            y = self._activate(nn.Dense(width, name=f"{name}_{index}")(y))
         return nn.Dense(size, kernel_init=nn.initializers.orthogonal(scale), name=name)(y)
 
     def _activate(self, x: jax.Array) -> jax.Array:
